@@ -1,0 +1,118 @@
+"""Argument checks: every error names the value that was seen and the cure."""
+
+import math
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+
+class NotPositiveDefinite(ValueError):
+    """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small."""
+
+
+def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | None = None):
+    """Refuse what is not a finite floating-point matrix (of so many rows or columns)."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor, not {type(value).__name__}; "
+            f"torch.as_tensor({name}) converts an array"
+        )
+    if value.ndim != 2:
+        raise ValueError(
+            f"{name} must be a matrix (2 dimensions), but its shape is {tuple(value.shape)}; "
+            f"a column is {name}[:, None]"
+        )
+    if not value.is_floating_point():
+        raise TypeError(
+            f"{name} must be floating point, but its dtype is {value.dtype}; use {name}.float()"
+        )
+    if columns is not None and value.shape[1] != columns:
+        raise ValueError(f"{name} must have {columns} columns, but its shape is {shape(value)}")
+    if rows is not None and value.shape[0] != rows:
+        raise ValueError(f"{name} must have {rows} rows, but its shape is {shape(value)}")
+    if not torch.isfinite(value).all():
+        row = int((~torch.isfinite(value)).any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"{name} must be finite, but row {row} holds NaN or infinity; drop or repair that row"
+        )
+
+
+def shape(value: Tensor) -> str:
+    """The shape as a message shows it."""
+    return str(tuple(value.shape))
+
+
+def same_place(name: str, value: Tensor, other_name: str, other: Tensor):
+    """Refuse two tensors on different devices."""
+    if value.device != other.device:
+        raise ValueError(
+            f"{name} is on {value.device} but {other_name} is on {other.device}; "
+            f"move one: {name}.to({other_name}.device)"
+        )
+
+
+def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y"):
+    """Refuse points and labels that do not belong together."""
+    matrix(x_name, x)
+    matrix(y_name, y, rows=len(x))
+    same_place(y_name, y, x_name, x)
+
+
+def number(name: str, value, *, above=None, least=None):
+    """Refuse what is not a finite real number above (or at least) a bound."""
+    if isinstance(value, Tensor) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, not {value!r}")
+    if above is not None and not value > above:
+        raise ValueError(f"{name} must be above {above}, not {value!r}")
+    if least is not None and not value >= least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+
+
+def integer(name: str, value, *, least=None, most=None):
+    """Refuse what is not an integer between two bounds."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, not {value}")
+
+
+def generator(rng):
+    """Refuse what is not a CPU generator: all devices play the same games."""
+    if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
+        raise TypeError(
+            f"rng must be a CPU torch.Generator, not {rng!r}; "
+            f"torch.Generator().manual_seed(0) is one"
+        )
+
+
+def batch_size(n_fine, n_points: int):
+    """Refuse a batch that cannot be halved or that is larger than the data."""
+    integer("n_fine", n_fine, least=2, most=n_points)
+    if n_fine % 2:
+        raise ValueError(f"n_fine must be even, so that it can be halved, not {n_fine}")
+
+
+def coarse_positions(coarse: Tensor, n_fine: int):
+    """Refuse positions that are not a proper, repetition-free part of the batch."""
+    if not isinstance(coarse, Tensor) or coarse.dtype != torch.int64 or coarse.ndim != 1:
+        raise TypeError(f"coarse must be a vector of int64 positions, not {coarse!r}")
+    if not 1 <= len(coarse) <= n_fine:
+        raise ValueError(f"coarse must hold 1 to {n_fine} positions, not {len(coarse)}")
+    if int(coarse.min()) < 0 or int(coarse.max()) >= n_fine:
+        raise ValueError(f"coarse positions must lie in 0 .. {n_fine - 1}, not {coarse.tolist()}")
+    if len(coarse.unique()) < len(coarse):
+        raise ValueError("coarse names a position twice; each point is kept once")
+
+
+def wide(x: Tensor) -> Tensor:
+    """The tensor in float64: where it is, or on the CPU if its device has no float64."""
+    if x.device.type == "mps":
+        x = x.cpu()
+    return x.to(torch.float64)

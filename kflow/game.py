@@ -1,0 +1,139 @@
+"""The interpolation game: rho, what is lost when half of the points are hidden; its gradient."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kflow import checks
+from kflow.interpolation import Kernel, cholesky, energy_of
+from kflow.kernels import Radial, squared_distances
+
+
+class Sample(NamedTuple):
+    """A draw of the game: `fine` are points of the data, `coarse` positions within `fine`."""
+
+    fine: Int[Tensor, " n_fine"]
+    coarse: Int[Tensor, " n_coarse"]
+
+
+def draw(n_points: int, n_fine: int, rng: torch.Generator) -> Sample:
+    """Draw n_fine of n_points, then half of those; uniform, without replacement.
+
+    Raises ValueError where n_fine is odd, below 2 or above n_points.
+    """
+    checks.integer("n_points", n_points, least=2)
+    checks.batch_size(n_fine, n_points)
+    checks.generator(rng)
+    fine = torch.randperm(n_points, generator=rng)[:n_fine]
+    coarse = torch.randperm(n_fine, generator=rng)[: n_fine // 2]
+    return Sample(fine, coarse)
+
+
+def rho(
+    kernel: Kernel,
+    z: Float[Tensor, "n d"],
+    y: Float[Tensor, "n c"],
+    coarse: Int[Tensor, " m"],
+    nugget: float = 0.0,
+) -> Tensor:
+    r"""Share of the energy lost by keeping the `coarse` points: $1 - \|v_c\|^2 / \|v_f\|^2$.
+
+    A scalar in [0, 1] (Owhadi and Yoo, arXiv:1808.04475). K stands for
+    K + nugget I in both terms and the outputs are summed (trace). Raises ValueError on bad
+    arguments or zero labels, NotPositiveDefinite where points coincide and the nugget is 0.
+    """
+    _check(z, y, coarse, nugget)
+    wide = checks.wide(z)
+    y, coarse = y.to(wide), coarse.to(wide.device)
+    energies = _energies(kernel(wide, wide), wide, y, coarse, nugget)
+    return (1 - energies.coarse / energies.fine).to(z)
+
+
+def rho_and_gradient(
+    kernel: Kernel,
+    z: Float[Tensor, "n d"],
+    y: Float[Tensor, "n c"],
+    coarse: Int[Tensor, " m"],
+    nugget: float = 0.0,
+) -> tuple[Tensor, Float[Tensor, "n d"]]:
+    """rho and its gradient with respect to z, (n, d), per unit of z.
+
+    In closed form for the radial kernels of `kflow.kernels`, by autograd for any other callable.
+    Raises what `rho` raises.
+    """
+    _check(z, y, coarse, nugget)
+    wide = checks.wide(z)
+    played = play(kernel, wide, y.to(wide), coarse.to(wide.device), nugget)
+    return played.rho.to(z), played.gradient.to(z)
+
+
+class Played(NamedTuple):
+    """The outcome of a game: rho, its gradient, and the Cholesky factor of K + nugget I."""
+
+    rho: Tensor
+    gradient: Float[Tensor, "*b n d"]
+    factor: Float[Tensor, "*b n n"]
+
+
+def play(kernel, z, y, coarse, nugget) -> Played:
+    """`rho_and_gradient` without checks, for float64 arguments.
+
+    Radial kernels take leading batch dimensions: z (..., n, d), y (..., n, c), coarse (..., m).
+    """
+    if isinstance(kernel, Radial):
+        return _play_radial(kernel, z, y, coarse, nugget)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        energies = _energies(kernel(z, z), z, y, coarse, nugget)
+        value = 1 - energies.coarse / energies.fine
+        (gradient,) = torch.autograd.grad(value, z)
+    return Played(value.detach(), gradient, energies.factor.detach())
+
+
+def _play_radial(kernel: Radial, z, y, coarse, nugget) -> Played:
+    r"""With $\hat Y = K_f^{-1} y$, $\hat Z = \pi^T K_c^{-1} \pi y$ and D the energy of all points,
+    $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
+    r2 = squared_distances(z, z)
+    energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget)
+    kept = energies.coarse / energies.fine
+    y_hat = torch.cholesky_solve(y, energies.factor)
+    at = coarse.unsqueeze(-1).expand(*coarse.shape, y.shape[-1])
+    z_hat = torch.zeros_like(y).scatter(
+        -2, at, torch.cholesky_solve(y.gather(-2, at), energies.factor_coarse)
+    )
+    scale = 4 / energies.fine[..., None, None]
+    w = z_hat @ z_hat.mT - kept[..., None, None] * (y_hat @ y_hat.mT)
+    v = w.mul_(kernel.slope(r2)).mul_(scale)
+    gradient = v.sum(-1, keepdim=True) * z - v @ z
+    return Played(1 - kept, gradient, energies.factor)
+
+
+class _Energies(NamedTuple):
+    fine: Tensor
+    coarse: Tensor
+    factor: Tensor
+    factor_coarse: Tensor
+
+
+def _energies(gram, z, y, coarse, nugget) -> _Energies:
+    n = gram.shape[-1]
+    rows = coarse.unsqueeze(-1)
+    gram_coarse = gram.gather(-2, rows.expand(*coarse.shape, n)).gather(
+        -1, coarse.unsqueeze(-2).expand(*coarse.shape, coarse.shape[-1])
+    )
+    y_coarse = y.gather(-2, rows.expand(*coarse.shape, y.shape[-1]))
+    z_coarse = z.gather(-2, rows.expand(*coarse.shape, z.shape[-1]))
+    factor = cholesky(gram, nugget, z)
+    factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
+    fine = energy_of(factor, y)
+    if not (fine > 0).all():
+        raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
+    return _Energies(fine, energy_of(factor_coarse, y_coarse), factor, factor_coarse)
+
+
+def _check(z, y, coarse, nugget):
+    checks.points_and_labels(z, y, "z", "y")
+    checks.coarse_positions(coarse, len(z))
+    checks.number("nugget", nugget, least=0)

@@ -1,0 +1,94 @@
+"""Kriging: the interpolant of least norm, and its squared norm, the energy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow import checks
+from kflow.checks import NotPositiveDefinite
+
+Kernel = Callable[[Tensor, Tensor], Tensor]
+BLOCK = 4096  # new points handled at once, so that memory does not grow with their number
+SMALLEST_PIVOT = 1e-13  # relative; below it a pivot in float64 is rounding, not information
+
+
+@dataclass(frozen=True)
+class Interpolant:
+    """v = K(., x) coefficients. Made by `interpolate`; call it on new points."""
+
+    kernel: Kernel
+    x: Float[Tensor, "n d"]
+    coefficients: Float[Tensor, "n c"]
+    energy: float
+
+    def __call__(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
+        """Values at new points, (m, c), in the dtype and on the device of x_new."""
+        checks.matrix("x_new", x_new, columns=self.x.shape[1])
+        values = [
+            self.kernel(checks.wide(block), self.x) @ self.coefficients
+            for block in x_new.split(BLOCK)
+        ]
+        values = torch.cat(values) if values else self.coefficients[:0]
+        return values.to(x_new.device, x_new.dtype)
+
+
+def interpolate(
+    kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget: float = 0.0
+) -> Interpolant:
+    r"""The interpolant $v = K(\cdot, x)\,(K + \text{nugget}\, I)^{-1} y$; solved in float64.
+
+    Its `energy`, $\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, is the squared norm of v if
+    the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor.
+    """
+    checks.points_and_labels(x, y)
+    checks.number("nugget", nugget, least=0)
+    x, y = checks.wide(x), checks.wide(y)
+    factor = cholesky(kernel(x, x), nugget, x)
+    return Interpolant(kernel, x, torch.cholesky_solve(y, factor), float(energy_of(factor, y)))
+
+
+def energy(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget=0.0) -> Tensor:
+    r"""$\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, a scalar."""
+    return energy_of(cholesky(kernel(x, x), nugget, x), y)
+
+
+def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
+    """The energy as a sum of squares, hence never negative: |L^-1 y|^2 where the Gram is L L^T."""
+    return torch.linalg.solve_triangular(factor, y, upper=False).square().sum((-2, -1))
+
+
+def cholesky(gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b n d"]) -> Tensor:
+    """The lower factor of gram + nugget I. The points x serve the message of a failure only."""
+    n = gram.shape[-1]
+    if nugget:
+        gram = gram + nugget * torch.eye(n, dtype=gram.dtype, device=gram.device)
+    factor, info = torch.linalg.cholesky_ex(gram)
+    pivots = factor.detach().diagonal(dim1=-2, dim2=-1).square()
+    negligible = pivots <= SMALLEST_PIVOT * gram.detach().diagonal(dim1=-2, dim2=-1)
+    failed = (info > 0) | (negligible | pivots.isnan()).any(-1)
+    if failed.any():
+        which = tuple(failed.nonzero()[0])
+        pivot = int(info[which]) - 1
+        if pivot < 0:
+            pivot = int(negligible[which].nonzero()[0])
+        raise _not_positive_definite(pivot, nugget, x[which] if which else x)
+    return factor
+
+
+def _not_positive_definite(pivot: int, nugget: float, x: Tensor) -> NotPositiveDefinite:
+    if not torch.isfinite(x).all():
+        return NotPositiveDefinite("the Gram matrix holds NaN or infinity, as the points do")
+    n = len(x)
+    if n < 2:
+        return NotPositiveDefinite("the Gram matrix of one point is not positive: check the kernel")
+    distances = torch.cdist(x.detach(), x.detach()).fill_diagonal_(float("inf"))
+    i, j = divmod(int(distances.argmin()), n)
+    suggestion = max(1e-8, 100 * nugget)
+    return NotPositiveDefinite(
+        f"the Gram matrix of {n} points fails at pivot {pivot} with nugget {nugget:g}: points {i} "
+        f"and {j} are {float(distances[i, j]):.1e} apart; drop one, or pass a nugget of about "
+        f"{suggestion:.0e}"
+    )

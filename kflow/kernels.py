@@ -1,0 +1,138 @@
+"""Kernels: what 'near' means. All are radial, k(x, x') = phi(|x - x'|^2), with k(x, x) = 1."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow import checks
+
+
+def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
+    r"""$|x_i - z_j|^2$ by one matrix product, (..., n, m); exactly zero on the diagonal if z is x.
+
+    Points are centred first, so that the cancellation is relative to their spread.
+    """
+    centre = z.detach().mean(dim=-2, keepdim=True)
+    a, b = x - centre, z - centre
+    norms_a, norms_b = a.square().sum(-1), b.square().sum(-1)
+    r2 = (norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2) - 2 * a @ b.mT).clamp_min(0)
+    if x is z:
+        r2 = r2 * (1 - torch.eye(x.shape[-2], dtype=x.dtype, device=x.device))
+    return r2
+
+
+@dataclass(frozen=True)
+class Radial(ABC):
+    """A radial kernel of bandwidth gamma > 0, in the units of x."""
+
+    gamma: float
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            checks.number(name, value, above=0)
+
+    def __call__(self, x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        """The matrix k(x_i, z_j).
+
+        Raises ValueError or TypeError where x and z are not finite matrices of equal width.
+        """
+        checks.matrix("x", x)
+        checks.matrix("z", z, columns=x.shape[1])
+        checks.same_place("z", z, "x", x)
+        return self.of_squared(squared_distances(x, z))
+
+    @abstractmethod
+    def of_squared(self, r2: Tensor) -> Tensor:
+        """phi of the squared distances r2."""
+
+    @abstractmethod
+    def slope(self, r2: Tensor) -> Tensor:
+        """phi', the derivative of phi with respect to r2."""
+
+    @classmethod
+    def for_points(cls, x: Float[Tensor, "n d"], **shape):
+        r"""The kernel whose gamma^2 is the mean of $|x_i - x_j|^2$ over all pairs i != j."""
+        checks.matrix("x", x)
+        if len(x) < 2:
+            raise ValueError(f"x must hold at least 2 points to have a distance, not {len(x)}")
+        gamma2 = mean_squared_distance(x)
+        if gamma2 == 0:
+            raise ValueError("all points of x coincide, so no bandwidth fits them; give gamma")
+        return cls(gamma=math.sqrt(gamma2), **shape)
+
+
+def mean_squared_distance(x: Float[Tensor, "n d"]) -> float:
+    """Mean squared distance over the pairs i != j: 2n/(n-1) times the total variance, exactly."""
+    x = checks.wide(x)
+    return float(2 * x.var(dim=0, correction=1).sum())
+
+
+def _root(r2: Tensor) -> Tensor:
+    """The distance, with derivative 0 (not infinity) where it is 0."""
+    apart = r2 > 0
+    return torch.where(apart, r2, 1.0).sqrt() * apart
+
+
+@dataclass(frozen=True)
+class Gaussian(Radial):
+    r"""$\exp(-r^2/\gamma^2)$, the kernel of the talk."""
+
+    def of_squared(self, r2):
+        return torch.exp(r2 / -(self.gamma**2))
+
+    def slope(self, r2):
+        return self.of_squared(r2) / -(self.gamma**2)
+
+
+@dataclass(frozen=True)
+class Matern32(Radial):
+    r"""$(1 + s)\,e^{-s}$ with $s = \sqrt3\, r/\gamma$."""
+
+    def of_squared(self, r2):
+        s = _root(r2) * (math.sqrt(3) / self.gamma)
+        return (1 + s) * torch.exp(-s)
+
+    def slope(self, r2):
+        s = _root(r2) * (math.sqrt(3) / self.gamma)
+        return torch.exp(-s) * (-1.5 / self.gamma**2)
+
+
+@dataclass(frozen=True)
+class Matern52(Radial):
+    r"""$(1 + s + s^2/3)\,e^{-s}$ with $s = \sqrt5\, r/\gamma$."""
+
+    def of_squared(self, r2):
+        s = _root(r2) * (math.sqrt(5) / self.gamma)
+        return (1 + s + s.square() / 3) * torch.exp(-s)
+
+    def slope(self, r2):
+        s = _root(r2) * (math.sqrt(5) / self.gamma)
+        return (1 + s) * torch.exp(-s) * (-5 / (6 * self.gamma**2))
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(Radial):
+    r"""$(1 + r^2/(\alpha\gamma^2))^{-\alpha}$; tends to the Gaussian as alpha grows."""
+
+    alpha: float = 1.0
+
+    def of_squared(self, r2):
+        return (1 + r2 / (self.alpha * self.gamma**2)).pow(-self.alpha)
+
+    def slope(self, r2):
+        return (1 + r2 / (self.alpha * self.gamma**2)).pow(-self.alpha - 1) / -(self.gamma**2)
+
+
+@dataclass(frozen=True)
+class InverseMultiquadric(Radial):
+    r"""$(1 + r^2/\gamma^2)^{-1/2}$."""
+
+    def of_squared(self, r2):
+        return (1 + r2 / self.gamma**2).rsqrt()
+
+    def slope(self, r2):
+        return (1 + r2 / self.gamma**2).pow(-1.5) / (-2 * self.gamma**2)
