@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kflow import checks
+
 EMBEDDED = Path(__file__).parent / "_data"
 DEBIAN = Path("/usr/share/datasets")
 FILES = (
@@ -52,15 +54,9 @@ def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tup
     the arm of +1. The angles are one uniform draw in each of equally long pieces of the arm;
     `noise` is the standard deviation of a Gaussian displacement of every point. float64.
     """
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"n must be an int, not {type(n).__name__}")
-    if n < 2:
-        raise ValueError(f"n is {n}: the two arms need at least 2 points")
-    if not isinstance(rng, torch.Generator):
-        raise TypeError(f"rng must be a torch.Generator, not {type(rng).__name__}: "
-                        "pass torch.Generator().manual_seed(0)")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise is {noise}: it is a standard deviation, finite and at least 0")
+    checks.integer("n", n, least=2)
+    checks.generator(rng)
+    checks.number("noise", noise, least=0)
     arms = []
     for sign, points in ((1.0, (n + 1) // 2), (-1.0, n // 2)):
         uniform = torch.rand(points, generator=rng, dtype=torch.float64)
@@ -71,7 +67,7 @@ def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tup
     x = torch.cat(arms)
     x = x + noise * torch.randn(x.shape, generator=rng, dtype=x.dtype)
     y = torch.ones(n, 1, dtype=x.dtype)
-    y[(n + 1) // 2:] = -1
+    y[(n + 1) // 2 :] = -1
     return x, y
 
 
@@ -98,8 +94,13 @@ def fashion_mnist(full: bool = False) -> Digits:
 def _digits(name: str, full: bool) -> Digits:
     if not isinstance(full, bool):
         raise TypeError(f"full must be True or False, not {full!r}")
-    content = [read_checked(locate(name, file) if full else EMBEDDED / name / f"{file}.xz",
-                            f"{'full' if full else 'embedded'}/{name}/{file}") for file in FILES]
+    content = [
+        read_checked(
+            locate(name, file) if full else EMBEDDED / name / f"{file}.xz",
+            f"{'full' if full else 'embedded'}/{name}/{file}",
+        )
+        for file in FILES
+    ]
     x, labels, x_test, labels_test = map(parse_idx, content)
     return Digits(_pixels(x), _one_hot(labels), _pixels(x_test), _one_hot(labels_test))
 
@@ -116,8 +117,10 @@ def read_checked(path: Path, key: str) -> bytes:
         raise ValueError(f"{path} is corrupt ({error}): remove it and fetch it again") from error
     found, expected = hashlib.sha256(content).hexdigest(), checksums()[key]
     if found != expected:
-        raise ValueError(f"{path} is corrupt: its decompressed bytes have SHA-256 {found}, "
-                         f"not {expected}; remove it and fetch it again")
+        raise ValueError(
+            f"{path} is corrupt: its decompressed bytes have SHA-256 {found}, "
+            f"not {expected}; remove it and fetch it again"
+        )
     return content
 
 
@@ -130,7 +133,7 @@ def checksums() -> dict[str, str]:
 def parse_idx(content: bytes) -> Tensor:
     """Read the array of unsigned bytes that an IDX file holds, in its shape."""
     header = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[i:i + 4], "big") for i in range(4, header, 4)]
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).reshape(shape)
 
 
@@ -152,9 +155,11 @@ def locate(name: str, file: str) -> Path:
     try:
         return _download(name, f"{file}.gz")
     except (ImportError, OSError) as error:
-        cures = [f"set KFLOW_DATA to a folder that holds {name}/ with the four classic IDX .gz files",
-                 "install pooch and connect to the internet: the files are downloaded once",
-                 "use the embedded images, full=False"]
+        cures = [
+            f"set KFLOW_DATA to a folder that holds {name}/ with the four classic IDX .gz files",
+            "install pooch and connect to the internet: the files are downloaded once",
+            "use the embedded images, full=False",
+        ]
         if name == "fashion-mnist":
             cures[2] = "install the Debian package dataset-fashion-mnist"
         listed = "; ".join(f"({i}) {cure}" for i, cure in enumerate(cures, 1))

@@ -52,13 +52,16 @@ def test_noise_moves_the_points_by_its_standard_deviation():
     assert (noisy - clean).std().item() == pytest.approx(0.1, rel=0.05)
 
 
-@pytest.mark.parametrize(("arguments", "error", "words"), [
-    ({"n": 1}, ValueError, "n is 1"),
-    ({"n": 2.0}, TypeError, "n must be an int"),
-    ({"noise": -1.0}, ValueError, "noise is -1.0"),
-    ({"noise": float("nan")}, ValueError, "noise is nan"),
-    ({"rng": 0}, TypeError, "torch.Generator"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"n": 1}, ValueError, "n must be at least 2"),
+        ({"n": 2.0}, TypeError, "n must be an integer"),
+        ({"noise": -1.0}, ValueError, "noise must be at least 0"),
+        ({"noise": float("nan")}, ValueError, "noise must be finite"),
+        ({"rng": 0}, TypeError, "torch.Generator"),
+    ],
+)
 def test_a_swiss_roll_refuses_bad_arguments_by_name(arguments, error, words):
     with pytest.raises(error, match=words):
         data.swiss_roll(**{"rng": generator()} | arguments)
@@ -101,12 +104,16 @@ def small(tmp_path, monkeypatch):
     for name in SETS:
         (tmp_path / name).mkdir()
         for file in data.FILES:
-            content = data.read_checked(data.EMBEDDED / name / f"{file}.xz",
-                                        f"embedded/{name}/{file}")
+            content = data.read_checked(
+                data.EMBEDDED / name / f"{file}.xz", f"embedded/{name}/{file}"
+            )
             (tmp_path / name / f"{file}.gz").write_bytes(gzip.compress(content, compresslevel=1))
     known = data.checksums()
-    monkeypatch.setattr(data, "checksums", lambda: {
-        key.replace("embedded", "full"): known[key] for key in known if "embedded" in key})
+    monkeypatch.setattr(
+        data,
+        "checksums",
+        lambda: {key.replace("embedded", "full"): known[key] for key in known if "embedded" in key},
+    )
     monkeypatch.setattr(data, "DEBIAN", tmp_path / "nothing")
     monkeypatch.setenv("KFLOW_DATA", str(tmp_path))
     return tmp_path
@@ -125,8 +132,15 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_by_name(small):
         data.mnist(full=True)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:1000], lambda b: b"not gzip", lambda b: b"",
-                                    lambda b: b[:500] + bytes([b[500] ^ 255]) + b[501:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:1000],
+        lambda b: b"not gzip",
+        lambda b: b"",
+        lambda b: b[:500] + bytes([b[500] ^ 255]) + b[501:],
+    ],
+)
 def test_a_truncated_or_garbled_file_is_refused_by_name(small, damage):
     path = small / "mnist" / f"{data.FILES[0]}.gz"
     path.write_bytes(damage(path.read_bytes()))
@@ -156,10 +170,13 @@ def test_what_is_nowhere_is_downloaded_from_the_first_mirror_that_answers(small,
     assert asked[:2] == [mirror + f"{data.FILES[0]}.gz" for mirror in data.MIRRORS["mnist"]]
 
 
-@pytest.mark.parametrize(("name", "cures"), [
-    ("mnist", ("KFLOW_DATA", "pooch", "full=False")),
-    ("fashion-mnist", ("KFLOW_DATA", "pooch", "dataset-fashion-mnist")),
-])
+@pytest.mark.parametrize(
+    ("name", "cures"),
+    [
+        ("mnist", ("KFLOW_DATA", "pooch", "full=False")),
+        ("fashion-mnist", ("KFLOW_DATA", "pooch", "dataset-fashion-mnist")),
+    ],
+)
 def test_missing_data_says_the_three_things_to_try(small, monkeypatch, name, cures):
     def nothing(name, file):
         raise OSError("no mirror answered")
@@ -185,13 +202,15 @@ def test_the_full_sets_are_60000_and_10000_images(name):
     digits = SETS[name](full=True)
     assert digits.x.shape == (60000, 784) and digits.x_test.shape == (10000, 784)
     mean_square = 2 * 60000 / 59999 * digits.x.double().var(0, correction=0).sum()
-    assert mean_square.item() == pytest.approx({"mnist": 105.452, "fashion-mnist": 136.435}[name],
-                                               abs=1e-3)
+    assert mean_square.item() == pytest.approx(
+        {"mnist": 105.452, "fashion-mnist": 136.435}[name], abs=1e-3
+    )
 
 
 @needs_full
 @pytest.mark.parametrize("name", SETS)
 def test_the_embedded_images_are_drawn_again_from_the_full_sets_with_the_recorded_seed(name):
     for file, content in make.subset(name).items():
-        assert content == data.read_checked(data.EMBEDDED / name / f"{file}.xz",
-                                            f"embedded/{name}/{file}")
+        assert content == data.read_checked(
+            data.EMBEDDED / name / f"{file}.xz", f"embedded/{name}/{file}"
+        )

@@ -39,9 +39,10 @@ def subset(name: str) -> dict[str, bytes]:
     files = {}
     for part, per_class in PER_CLASS.items():
         images, labels = (file for file in data.FILES if file.startswith(part))
-        pair = {file: data.parse_idx(data.read_checked(data.locate(name, file),
-                                                       f"full/{name}/{file}"))
-                for file in (images, labels)}
+        pair = {
+            file: data.parse_idx(data.read_checked(data.locate(name, file), f"full/{name}/{file}"))
+            for file in (images, labels)
+        }
         positions = choose(pair[labels], per_class, rng)
         files |= {file: idx(array[positions]) for file, array in pair.items()}
     return files
