@@ -80,7 +80,8 @@ class Played(NamedTuple):
 def play(kernel, z, y, coarse, nugget) -> Played:
     """`rho_and_gradient` without checks, for float64 arguments.
 
-    Radial kernels take leading batch dimensions: z (..., n, d), y (..., n, c), coarse (..., m).
+    Radial kernels take leading batch dimensions, which broadcast: z (..., n, d), y (..., n, c),
+    coarse (..., m). Many halves of one batch share its factor: z (1, n, d) and coarse (p, m).
     """
     if isinstance(kernel, Radial):
         return _play_radial(kernel, z, y, coarse, nugget)
@@ -99,10 +100,10 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget) -> Played:
     energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget)
     kept = energies.coarse / energies.fine
     y_hat = torch.cholesky_solve(y, energies.factor)
-    at = coarse.unsqueeze(-1).expand(*coarse.shape, y.shape[-1])
-    z_hat = torch.zeros_like(y).scatter(
-        -2, at, torch.cholesky_solve(y.gather(-2, at), energies.factor_coarse)
-    )
+    at = coarse.unsqueeze(-1)
+    solved = torch.cholesky_solve(y.take_along_dim(at, -2), energies.factor_coarse)
+    z_hat = solved.new_zeros(*solved.shape[:-2], *y.shape[-2:])
+    z_hat = z_hat.scatter(-2, at.expand_as(solved), solved)
     scale = 4 / energies.fine[..., None, None]
     w = z_hat @ z_hat.mT - kept[..., None, None] * (y_hat @ y_hat.mT)
     v = w.mul_(kernel.slope(r2)).mul_(scale)
@@ -118,13 +119,9 @@ class _Energies(NamedTuple):
 
 
 def _energies(gram, z, y, coarse, nugget) -> _Energies:
-    n = gram.shape[-1]
     rows = coarse.unsqueeze(-1)
-    gram_coarse = gram.gather(-2, rows.expand(*coarse.shape, n)).gather(
-        -1, coarse.unsqueeze(-2).expand(*coarse.shape, coarse.shape[-1])
-    )
-    y_coarse = y.gather(-2, rows.expand(*coarse.shape, y.shape[-1]))
-    z_coarse = z.gather(-2, rows.expand(*coarse.shape, z.shape[-1]))
+    gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
+    y_coarse, z_coarse = y.take_along_dim(rows, -2), z.take_along_dim(rows, -2)
     factor = cholesky(gram, nugget, z)
     factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
     fine = energy_of(factor, y)
