@@ -1,0 +1,248 @@
+r"""The effective dynamical system: what the flow tends to as its steps tend to nothing.
+
+$\dot F(t, x) = -E_{X,\pi}[(\nabla_Z \rho)^T (K(Z, Z) + \lambda I)^{-1} K(Z, x)]$ at $Z = F(X, t)$.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.integrate import OdeSolution, solve_ivp
+from torch import Tensor
+
+from kflow import checks
+from kflow.game import draw, play
+from kflow.kernels import Radial, squared_distances
+from kflow.steps import Constant
+
+StepRule = Callable[[Tensor, Tensor], Tensor]
+CHUNK = 2**22  # entries of the Gram matrices of the games that are played at once: 32 MB
+
+
+class IntegrationFailed(ArithmeticError):
+    """The solver of the effective equation gave up; the message says at which t, and why."""
+
+
+@dataclass(frozen=True)
+class Games:
+    """Equally likely games: s batches, and p halves of each."""
+
+    fine: Int[Tensor, "s n_fine"]
+    coarse: Int[Tensor, "s p n_coarse"]  # positions within the batch
+
+    def __len__(self) -> int:
+        return self.coarse.shape[0] * self.coarse.shape[1]
+
+    def chunks(self) -> Iterator["Games"]:
+        """The same games, in pieces that fit in memory."""
+        gram, halves = self.fine.shape[1] ** 2, self.coarse.shape[1]
+        batches = max(1, CHUNK // (gram * halves))
+        for fine, coarse in zip(self.fine.split(batches), self.coarse.split(batches), strict=True):
+            for some in coarse.split(max(1, CHUNK // (gram * len(fine))), dim=1):
+                yield Games(fine, some)
+
+    def pick(self, which: Int[Tensor, " r"]) -> "Games":
+        """The games of these numbers, one half for each batch."""
+        halves = self.coarse.shape[1]
+        batch = which // halves
+        return Games(self.fine[batch], self.coarse[batch, which % halves][:, None])
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The expectation over all batches and all halves of each, enumerated."""
+
+    max_terms: int = 100_000
+
+    def games(self, n: int, n_fine: int) -> Games:
+        """Every (X, pi); ValueError above `max_terms` of them."""
+        terms = comb(n, n_fine) * comb(n_fine, n_fine // 2)
+        if terms > self.max_terms:
+            raise ValueError(
+                f"{n} points have {terms} batches of {n_fine} with their halves, more than "
+                f"max_terms = {self.max_terms}; use MonteCarlo(samples, rng) or fewer points"
+            )
+        fine = torch.tensor(list(combinations(range(n), n_fine)))
+        coarse = torch.tensor(list(combinations(range(n_fine), n_fine // 2)))
+        return Games(fine, coarse.expand(len(fine), -1, -1))
+
+
+@dataclass(frozen=True)
+class MonteCarlo:
+    """The mean over `samples` games, drawn once and then kept, so that the velocity is smooth."""
+
+    samples: int
+    rng: torch.Generator
+
+    def games(self, n: int, n_fine: int) -> Games:
+        """A batch and a half of it for each sample; if a batch is everything, halves alone."""
+        checks.integer("samples", self.samples, least=1)
+        checks.generator(self.rng)
+        fine, coarse = zip(*(draw(n, n_fine, self.rng) for _ in range(self.samples)), strict=True)
+        if n_fine == n:
+            halves = torch.stack([f[c] for f, c in zip(fine, coarse, strict=True)])
+            return Games(torch.arange(n)[None], halves[None])
+        return Games(torch.stack(fine), torch.stack(coarse)[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveODE:
+    """The mean motion of the points of one training set with labels y, (n, c).
+
+    It is the limit of flows with `step=Constant(eps)` as eps -> 0, where a layer takes the time
+    eps. Another rule has another limit: `step=MaxDisplacement(1.0)` is that of
+    `MaxDisplacement(delta)`, where a layer takes the time delta. With n_fine = n the training
+    points go down the mean of rho. Raises ValueError or TypeError for bad settings.
+    """
+
+    kernel: Radial
+    y: Float[Tensor, "n c"]
+    n_fine: int
+    nugget: float = 0.0
+    expectation: Exact | MonteCarlo = Exact()
+    step: StepRule = Constant(1.0)
+    games: Games = field(init=False, repr=False)
+
+    def __post_init__(self):
+        checks.matrix("y", self.y)
+        checks.batch_size(self.n_fine, len(self.y))
+        checks.number("nugget", self.nugget, least=0)
+        if not isinstance(self.kernel, Radial):
+            raise TypeError(f"kernel must be radial, such as Gaussian(gamma), not {self.kernel!r}")
+        object.__setattr__(self, "y", checks.wide(self.y).cpu())
+        object.__setattr__(self, "games", self.expectation.games(len(self.y), self.n_fine))
+
+    def velocity(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):
+        """dF/dt at the training points, or `at` others (m, d), when the former are at `points`."""
+        like = points
+        points, at = self._checked(points, at)
+        weights = torch.zeros_like(points)
+        for games in self.games.chunks():
+            _, pull = self.pull(points[games.fine], games)
+            weights = weights.index_add(0, games.fine.flatten(), pull.sum(1).flatten(0, 1))
+        return (self._gram(at, points) @ weights / len(self.games)).to(like)
+
+    def velocities(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):
+        """The velocity that each game alone would give, (games, m, d); `velocity` is their mean."""
+        like = points
+        points, at = self._checked(points, at)
+        gram, moves = self._gram(at, points), []
+        for games in self.games.chunks():
+            _, pull = self.pull(points[games.fine], games)
+            columns = gram[:, games.fine].transpose(0, 1)[:, None]  # (s, 1, m, n_fine)
+            moves.append((columns @ pull).flatten(0, 1))
+        return torch.cat(moves).to(like)
+
+    def rho(self, points: Float[Tensor, "n d"]) -> Float[Tensor, " games"]:
+        """The loss rho of each game; its mean is the expected loss E[rho]."""
+        points, _ = self._checked(points, None)
+        losses = [self.pull(points[g.fine], g)[0].flatten() for g in self.games.chunks()]
+        return torch.cat(losses)
+
+    def pull(self, z: Float[Tensor, "s n_fine d"], games: Games):
+        """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
+        y = self.y[games.fine][:, None]
+        rho, gradient, factor = play(self.kernel, z[:, None], y, games.coarse, self.nugget)
+        pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -gradient)
+        return rho, torch.cholesky_solve(-gradient * pace[..., None, None], factor)
+
+    def solve(
+        self,
+        x: Float[Tensor, "n d"],
+        t,
+        at: Float[Tensor, "m d"] | None = None,
+        *,
+        rtol: float = 1e-8,
+        atol: float = 1e-8,
+        method: str = "DOP853",
+        max_evaluations: int = 20_000,
+    ) -> "Solution":
+        """Integrate from F(0, x) = x to a time t >= 0, or to increasing times, with scipy.
+
+        Other points `at` (m, d) go along. Raises ValueError for bad times, IntegrationFailed
+        with the t it reached where the solution explodes, is too stiff, or points collide.
+        """
+        start, other = self._checked(x, at)
+        t = _times(t)
+        n, d = x.shape
+        state = torch.cat([start, start[:0] if at is None else other]).flatten().numpy()
+        self.velocity(start)  # where the start itself is bad, this says so
+        evaluations, refused = 0, ""
+
+        def motion(time, flat):
+            nonlocal evaluations, refused
+            evaluations += 1
+            where = torch.from_numpy(flat.copy()).view(-1, d)
+            if evaluations > max_evaluations:
+                reason = f"{max_evaluations} evaluations spent; it is stiff"
+                raise IntegrationFailed(self._story(time, where[:n], reason))
+            try:
+                return self.velocity(where[:n], where).flatten().numpy()
+            except (
+                ValueError
+            ) as error:  # a trial step went too far: NaN makes the solver shorten it
+                refused = f"; {error}"
+                return np.full_like(flat, np.nan)
+
+        span = (0.0, max(t[-1], np.finfo(float).tiny))
+        found = solve_ivp(
+            motion, span, state, method=method, dense_output=True, rtol=rtol, atol=atol
+        )
+        if not found.success:
+            last = torch.from_numpy(found.y[:, -1].copy()).view(-1, d)[:n]
+            raise IntegrationFailed(self._story(found.t[-1], last, found.message + refused))
+        path = torch.from_numpy(found.sol(t).T.copy()).view(len(t), -1, d).to(x)
+        moved, carried = path[:, :n], None if at is None else path[:, n:]
+        return Solution(torch.from_numpy(t), moved, carried, evaluations, found.sol)
+
+    def _gram(self, at, points):
+        return self.kernel.of_squared(squared_distances(at, points))
+
+    def _checked(self, points, at):
+        checks.matrix("points", points, rows=len(self.y))
+        if at is not None:
+            checks.matrix("at", at, columns=points.shape[1])
+        points = checks.wide(points).cpu()
+        return points, points if at is None else checks.wide(at).cpu()
+
+    def _story(self, t, points, reason):
+        fastest = self.velocity(points).norm(dim=1).max()
+        return (
+            f"stopped at t = {t:.6g} ({reason}): the closest points are "
+            f"{torch.pdist(points).min():.1e} apart and the fastest moves at {fastest:.1e} per "
+            "unit of time; stop earlier, loosen rtol and atol, or pass a larger nugget"
+        )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """F(t, .) at the times t; calling it gives the training points at any time in between."""
+
+    t: Float[Tensor, " T"]
+    points: Float[Tensor, "T n d"]
+    at: Float[Tensor, "T m d"] | None
+    evaluations: int
+    dense: OdeSolution = field(repr=False)
+
+    def __call__(self, t: float) -> Float[Tensor, "n d"]:
+        """The training points at a time 0 <= t <= the last one, by scipy's dense output."""
+        if not 0 <= t <= float(self.t[-1]) * (1 + 1e-12):
+            raise ValueError(f"t must lie in 0 .. {float(self.t[-1])}, the solved range, not {t}")
+        _, n, d = self.points.shape
+        return torch.from_numpy(self.dense(t)[: n * d].copy()).view(n, d)
+
+
+def _times(t) -> np.ndarray:
+    t = np.atleast_1d(np.asarray(t, dtype=float))
+    if t.ndim != 1 or t.size == 0 or not np.isfinite(t).all():
+        raise ValueError(f"t must be a finite time or a list of them, not {t!r}")
+    if t[0] < 0:
+        raise ValueError(f"t must not be negative, but it starts at {t[0]}; the flow has no past")
+    if (np.diff(t) <= 0).any():
+        k = int(np.argmax(np.diff(t) <= 0))
+        raise ValueError(f"times must increase, but t[{k}] = {t[k]} and t[{k + 1}] = {t[k + 1]}")
+    return t

@@ -1,0 +1,93 @@
+"""The fluctuations of the flow with small steps: the linear process, its covariance, the orders."""
+
+import numpy as np
+import pytest
+import torch
+
+from kflow.data import swiss_roll
+from kflow.fluctuations import linearise, replicas
+from kflow.kernels import Gaussian
+from kflow.ode import EffectiveODE
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    x, y = swiss_roll(6, rng=torch.Generator().manual_seed(0))
+    ode = EffectiveODE(Gaussian(1.0), y, 4)
+    solution = ode.solve(x, [0.5, 1.0])
+    return ode, solution, linearise(ode, solution, nodes=9)
+
+
+def run(problem, eps, layers, count=2000, seed=0):
+    return replicas(*problem, eps, layers, count, torch.Generator().manual_seed(seed))
+
+
+def test_one_layer_of_a_replica_is_the_velocity_of_its_game(problem):
+    ode, solution, _ = problem
+    x = solution(0.0)
+    moved = run(problem, 0.1, [1], count=50).points[0]
+    which = torch.randint(len(ode.games), (50,), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(moved, x + 0.1 * ode.velocities(x)[which])
+
+
+def test_the_linear_process_has_mean_zero(problem):
+    linear = run(problem, 2.0**-4, [16]).linear[0]
+    error = linear.std(0) / 2000**0.5
+    assert ((linear.mean(0)).abs() < 5 * error).all()
+
+
+def test_the_linear_process_tells_most_of_the_fluctuation(problem):
+    found = run(problem, 2.0**-6, [64], count=500)
+    left = found.points[0] - problem[1].points[-1] - found.linear[0]
+    assert left.std(0).norm() < 0.2 * found.linear[0].std(0).norm()
+
+
+def test_the_jacobian_of_the_linearisation_is_the_derivative_of_the_velocity(problem):
+    ode, solution, linear = problem
+    x, step = solution(1.0), 1e-5
+    direction = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
+    ahead, behind = ode.velocity(x + step * direction), ode.velocity(x - step * direction)
+    product = torch.from_numpy(linear.jacobian(1.0)) @ direction.flatten()
+    torch.testing.assert_close(
+        product, (ahead - behind).flatten() / (2 * step), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_the_scaled_fluctuations_have_the_covariance_of_the_gaussian_limit(problem):
+    eps, count = 2.0**-7, 4000
+    found = run(problem, eps, [64, 128], count)
+    limit = problem[2].covariance([0.5, 1.0])
+    for points, middle, expected in zip(found.points, problem[1].points, limit, strict=True):
+        scaled = ((points - middle) / eps**0.5).flatten(1)
+        error = torch.cov(scaled.T) - expected
+        spread = expected.diagonal()
+        # a sample covariance has the standard deviation sqrt((S_ii S_jj + S_ij^2) / count)
+        allowed = ((spread[:, None] * spread + expected.square()) / count).sqrt()
+        assert (error.abs() < 5 * allowed + 0.02 * spread.max()).all()
+
+
+def test_the_root_mean_square_error_has_order_one_half_and_the_mean_order_one(problem):
+    sizes = 2.0 ** -np.arange(4, 8)
+    typical, mean = [], []
+    for eps in sizes:
+        found = run(problem, eps, [round(1 / eps)], count=2000)
+        error = found.points[0] - problem[1].points[-1]
+        typical.append(float(error.square().mean().sqrt()))
+        mean.append(float((error - found.linear[0]).mean(0).square().mean().sqrt()))
+    logs = np.log(sizes)
+    assert np.polyfit(logs, np.log(typical), 1)[0] == pytest.approx(0.5, abs=0.1)
+    assert np.polyfit(logs, np.log(mean), 1)[0] == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_same_generator_gives_the_same_replicas(problem):
+    first, second = (run(problem, 0.25, [0, 4], count=20) for _ in range(2))
+    assert torch.equal(first.points, second.points)
+    assert torch.equal(first.points[0], problem[1](0.0).expand(20, -1, -1))

@@ -1,0 +1,242 @@
+"""The effective equation against independent enumeration, Euler, hand values and bad input."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from kflow import NotPositiveDefinite, draw, rho_and_gradient
+from kflow.data import swiss_roll
+from kflow.kernels import Gaussian, Matern52
+from kflow.ode import EffectiveODE, Exact, Games, IntegrationFailed, MonteCarlo
+from kflow.steps import MaxDisplacement, RelativeDisplacement
+
+KERNEL = Gaussian(1.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def roll(n=6):
+    return swiss_roll(n, rng=generator())
+
+
+def mean_over_games(kernel, x, y, n_fine, nugget, at, pace=lambda z, g: 1.0):
+    """The drift, one game after another, with a plain solve."""
+    total, count = torch.zeros_like(at), 0
+    for fine in combinations(range(len(x)), n_fine):
+        for coarse in combinations(range(n_fine), n_fine // 2):
+            z = x[list(fine)]
+            _, gradient = rho_and_gradient(kernel, z, y[list(fine)], torch.tensor(coarse), nugget)
+            gram = kernel(z, z) + nugget * torch.eye(n_fine, dtype=x.dtype)
+            step = pace(z, -gradient)
+            total -= step * kernel(at, z) @ torch.linalg.solve(gram, gradient)
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("kernel", [KERNEL, Matern52(2.0)])
+@pytest.mark.parametrize("nugget", [0.0, 0.1])
+@pytest.mark.parametrize("n_fine", [2, 4, 6])
+def test_the_exact_drift_is_the_mean_over_every_batch_and_every_half(kernel, nugget, n_fine):
+    x, y = roll()
+    at = torch.randn(3, 2, dtype=x.dtype, generator=generator(1))
+    ode = EffectiveODE(kernel, y, n_fine, nugget)
+    expected = mean_over_games(kernel, x, y, n_fine, nugget, at)
+    torch.testing.assert_close(ode.velocity(x, at), expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(ode.velocity(x), ode.velocity(x, x.clone()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [MaxDisplacement, RelativeDisplacement])
+def test_a_normalised_step_has_the_mean_of_the_normalised_gradient_as_its_drift(rule):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4, step=rule(1.0))
+    expected = mean_over_games(KERNEL, x, y, 4, 0.0, x, pace=rule(1.0))
+    torch.testing.assert_close(ode.velocity(x), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_drift_is_the_mean_of_the_velocities_of_the_games():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4)
+    at = x[:2] + 0.1
+    single = ode.velocities(x, at)
+    assert single.shape == (15 * 6, 2, 2)
+    torch.testing.assert_close(single.mean(0), ode.velocity(x, at))
+
+
+def test_chunks_do_not_change_the_drift(monkeypatch):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4)
+    whole, losses = ode.velocity(x), ode.rho(x)
+    monkeypatch.setattr("kflow.ode.CHUNK", 40)
+    assert sum(len(games) for games in ode.games.chunks()) == len(ode.games)
+    torch.testing.assert_close(ode.velocity(x), whole)
+    assert torch.equal(ode.rho(x).sort().values, losses.sort().values)
+
+
+def test_with_all_points_in_every_batch_the_drift_is_minus_the_gradient_of_the_mean_loss():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 6)
+    step = 1e-5
+    numeric = torch.zeros_like(x)
+    for index in np.ndindex(*x.shape):
+        shift = torch.zeros_like(x)
+        shift[index] = step
+        numeric[index] = (ode.rho(x + shift).mean() - ode.rho(x - shift).mean()) / (2 * step)
+    torch.testing.assert_close(ode.velocity(x), -numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_monte_carlo_draws_once_and_tends_to_the_exact_drift():
+    x, y = roll()
+    exact = EffectiveODE(KERNEL, y, 4).velocity(x)
+    ode = EffectiveODE(KERNEL, y, 4, expectation=MonteCarlo(4000, generator()))
+    sampled = ode.velocity(x)
+    assert torch.equal(sampled, ode.velocity(x))
+    error = ode.velocities(x).std(0) / 4000**0.5
+    assert ((sampled - exact).abs() < 5 * error).all()
+
+
+def test_monte_carlo_keeps_one_batch_where_the_batch_is_everything():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 6, expectation=MonteCarlo(3, generator()))
+    fine, coarse = zip(*(draw(6, 6, rng) for rng in [generator()] * 3), strict=True)
+    games = Games(torch.stack(fine), torch.stack(coarse)[:, None])
+    expected = torch.zeros_like(x)
+    for batch, half in zip(games.fine, games.coarse[:, 0], strict=True):
+        expected[batch] -= rho_and_gradient(KERNEL, x[batch], y[batch], half)[1] / 3
+    assert len(ode.games.fine) == 1
+    torch.testing.assert_close(ode.velocity(x), expected, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("step", [None, MaxDisplacement(1.0)])
+def test_the_solution_is_the_limit_of_tiny_euler_steps(step):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4) if step is None else EffectiveODE(KERNEL, y, 4, step=step)
+    at = torch.tensor([[0.3, -0.2]], dtype=x.dtype)
+    solution = ode.solve(x, [0.5, 1.0], at=at)
+
+    def euler(layers):
+        points, other = x, at
+        for _ in range(layers):
+            rest = ode.velocity(points, other) / layers
+            points, other = points + ode.velocity(points) / layers, other + rest
+        return points, other
+
+    coarse, fine = euler(100), euler(200)
+    for slow, fast, solved in zip(coarse, fine, (solution.points[1], solution.at[1]), strict=True):
+        torch.testing.assert_close(2 * fast - slow, solved, rtol=0, atol=2e-6)  # Richardson
+        assert (fast - solved).norm() < 0.6 * (slow - solved).norm()
+
+
+def test_a_new_point_that_equals_a_training_point_follows_it():
+    x, y = roll()
+    solution = EffectiveODE(KERNEL, y, 4).solve(x, 1.0, at=x[:2].clone())
+    torch.testing.assert_close(solution.at, solution.points[:, :2], rtol=0, atol=1e-9)
+
+
+def test_the_solution_can_be_read_between_its_times_and_at_time_zero():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4)
+    solution = ode.solve(x, [0.0, 1.0])
+    assert torch.equal(solution.points[0], x)
+    torch.testing.assert_close(solution(0.5), ode.solve(x, 0.5).points[0], rtol=0, atol=1e-7)
+    torch.testing.assert_close(ode.solve(x, 0.0).points[0], x)
+    with pytest.raises(ValueError, match="0 .. 1.0"):
+        solution(1.5)
+
+
+def test_the_result_has_the_dtype_of_the_points():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y.float(), 4)
+    assert ode.velocity(x.float()).dtype == torch.float32
+    assert ode.solve(x.float(), 1.0).points.dtype == torch.float32
+
+
+@pytest.mark.parametrize("nugget", [0.0, 0.1])
+def test_the_mean_loss_falls_along_the_solution_where_every_batch_is_everything(nugget):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 6, nugget)
+    losses = [float(ode.rho(p).mean()) for p in ode.solve(x, np.linspace(0, 4, 9)).points]
+    assert (np.diff(losses) < 0).all()
+
+
+def test_an_expectation_that_is_too_large_says_how_many_terms_it_has():
+    _, y = roll(20)
+    with pytest.raises(ValueError, match=r"46558512 batches of 10 .*MonteCarlo"):
+        EffectiveODE(KERNEL, y, 10)
+    assert len(EffectiveODE(KERNEL, y[:10], 6, expectation=Exact(4200)).games) == 4200
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([1.0, 1.0], "must increase"),
+        ([2.0, 1.0], r"t\[0\] = 2.0"),
+        (-1.0, "negative"),
+        ([], "finite time"),
+        ([float("nan")], "finite time"),
+    ],
+)
+def test_bad_times_are_refused(times, message):
+    x, y = roll()
+    with pytest.raises(ValueError, match=message):
+        EffectiveODE(KERNEL, y, 4).solve(x, times)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"n_fine": 3}, ValueError, "even"),
+        ({"n_fine": 8}, ValueError, "n_fine"),
+        ({"nugget": -1.0}, ValueError, "nugget"),
+        ({"kernel": lambda x, z: x @ z.T}, TypeError, "radial"),
+        ({"expectation": MonteCarlo(0, torch.Generator())}, ValueError, "samples"),
+    ],
+)
+def test_bad_settings_are_refused(change, error, message):
+    settings = {"kernel": KERNEL, "y": roll()[1], "n_fine": 4} | change
+    with pytest.raises(error, match=message):
+        EffectiveODE(**settings)
+
+
+def test_wrong_shapes_are_refused():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4)
+    with pytest.raises(ValueError, match="6 rows"):
+        ode.velocity(x[:5])
+    with pytest.raises(ValueError, match="2 columns"):
+        ode.solve(x, 1.0, at=torch.zeros(3, 1))
+
+
+def test_points_that_coincide_at_the_start_are_named():
+    x, y = roll()
+    x[1] = x[0]
+    with pytest.raises(NotPositiveDefinite, match="nugget"):
+        EffectiveODE(KERNEL, y, 6).solve(x, 1.0)
+
+
+def test_an_equation_that_takes_too_many_evaluations_stops_with_the_time_it_reached():
+    x, y = roll()
+    with pytest.raises(IntegrationFailed, match=r"stopped at t = .*20 evaluations"):
+        EffectiveODE(KERNEL, y, 4).solve(x, 100.0, max_evaluations=20)
+
+
+def test_an_exploding_solution_stops_with_the_time_of_the_explosion(monkeypatch):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4)
+    # dx/dt = x^2 blows up at 1 / max x
+    monkeypatch.setattr(EffectiveODE, "velocity", lambda self, points, at=None: points**2)
+    with pytest.raises(IntegrationFailed, match="stopped at t = ") as caught:
+        ode.solve(x, 10.0)
+    reached = float(str(caught.value).split("t = ")[1].split()[0])
+    assert reached == pytest.approx(1 / float(x.max()), rel=1e-3)
