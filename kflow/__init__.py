@@ -1,6 +1,8 @@
 """Kernel Flows (Owhadi and Yoo, arXiv:1808.04475): kernels learned by halving the data."""
 
 from kflow.checks import NotPositiveDefinite
+from kflow.classify import error_rate, error_table
+from kflow.flow import FlowPath, KernelFlow, State
 from kflow.game import Sample, draw, rho, rho_and_gradient
 from kflow.interpolation import Interpolant, interpolate
 from kflow.kernels import (
@@ -10,17 +12,26 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
+from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
 __all__ = [
+    "Constant",
+    "FlowPath",
     "Gaussian",
     "Interpolant",
     "InverseMultiquadric",
+    "KernelFlow",
     "Matern32",
     "Matern52",
+    "MaxDisplacement",
     "NotPositiveDefinite",
     "RationalQuadratic",
+    "RelativeDisplacement",
     "Sample",
+    "State",
     "draw",
+    "error_rate",
+    "error_table",
     "interpolate",
     "rho",
     "rho_and_gradient",

@@ -1,0 +1,136 @@
+"""Checkpoints: the state of a flow in one safetensors file, replaced atomically, never pickled."""
+
+import fcntl
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+State = tuple[dict[str, Tensor], dict]  # named tensors, and what JSON can hold
+
+
+class Checkpoint:
+    """A checkpoint file held by one run: a context manager that locks it.
+
+    PATH is the newest state, PATH.previous the one before, PATH.lock the lock.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.previous = Path(f"{path}.previous")
+        self.writing = Path(f"{path}.writing")
+
+    def __enter__(self) -> "Checkpoint":
+        """Lock the file. Raises OSError where it cannot be written or another run holds it."""
+        if self.path.is_dir():
+            raise IsADirectoryError(f"the checkpoint {self.path} is a folder; name a file")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.lock = open(f"{self.path}.lock", "w")
+            self.writing.touch()
+            self.writing.unlink()
+        except OSError as error:
+            raise OSError(
+                f"the checkpoint {self.path} cannot be written ({error.strerror}); "
+                f"choose a path in a folder that can"
+            ) from error
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.lock.close()
+            raise BlockingIOError(
+                f"another run holds the checkpoint {self.path}; wait for it, or choose another path"
+            ) from error
+        return self
+
+    def __exit__(self, *_):
+        self.lock.close()
+
+    def save(self, tensors: dict[str, Tensor], facts: dict):
+        """Write a state beside the last one and rename it; the last one becomes PATH.previous.
+
+        Raises OSError where the disk is full; the last state is then intact.
+        """
+        text = json.dumps(facts)
+        metadata = {"facts": text, "digest": _digest(tensors, text)}
+        try:
+            save_file(tensors, self.writing, metadata=metadata)
+            _sync(self.writing)
+        except (OSError, SafetensorError) as error:
+            self.writing.unlink(missing_ok=True)
+            size = sum(t.nbytes for t in tensors.values())
+            kept = "the last one is intact" if self.path.exists() else "there is none before it"
+            raise OSError(
+                f"a checkpoint of {size / 1e6:.0f} MB could not be written to {self.path} "
+                f"({error}); {kept}; free some space and run again"
+            ) from error
+        if self.path.exists():
+            os.replace(self.path, self.previous)
+        os.replace(self.writing, self.path)
+        _sync(self.path.parent)
+
+    def load(self) -> State | None:
+        """The newest sound state, or None where there is no file yet.
+
+        A corrupt file is named in a warning and the previous one is used; ValueError without one.
+        """
+        existing = [p for p in (self.path, self.previous) if p.exists()]
+        for path in existing:
+            try:
+                return _read(path)
+            except (SafetensorError, OSError, KeyError, ValueError) as error:
+                warnings.warn(f"the checkpoint {path} is corrupt ({error})", stacklevel=2)
+        if existing:
+            raise ValueError(
+                f"no sound checkpoint at {self.path}: every file there is corrupt; delete "
+                f"{' and '.join(map(str, existing))} to start from the first layer"
+            )
+        return None
+
+
+def refuse_other_run(path: Path, saved: dict[str, str], current: dict[str, str]):
+    """Raise ValueError, naming what differs, where a checkpoint belongs to another run."""
+    different = [name for name in current if saved.get(name) != current[name]]
+    if different:
+        said = "; ".join(f"{n} was {saved.get(n)}, is now {current[n]}" for n in different)
+        raise ValueError(
+            f"the checkpoint {path} is of another run: {said}. "
+            f"Run with what it was made with, or choose another path"
+        )
+
+
+def digest(tensor: Tensor | None) -> str:
+    """A short fingerprint of a tensor's shape, dtype and bytes."""
+    return "none" if tensor is None else _digest({"": tensor}, "")[:16]
+
+
+def _read(path: Path) -> State:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    if _digest(tensors, metadata["facts"]) != metadata["digest"]:
+        raise ValueError("its bytes do not match its digest")
+    return tensors, json.loads(metadata["facts"])
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    sha = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+
+def _sync(path: Path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

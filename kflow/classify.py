@@ -1,0 +1,87 @@
+"""Classify with a few interpolation points, and tabulate the errors over layers."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow import checks
+from kflow.interpolation import Kernel, interpolate
+
+
+def error_rate(
+    kernel: Kernel,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "n c"],
+    x_test: Float[Tensor, "m d"],
+    y_test: Float[Tensor, "m c"],
+    n_interp: int,
+    rng: torch.Generator,
+    nugget: float = 0.0,
+    per_class: bool = False,
+) -> float:
+    """Fraction of wrong labels of the interpolant on n_interp of the points, drawn with rng.
+
+    Drawn uniformly, or n_interp / c of each class. One output (c = 1) is classified by its sign,
+    more by the largest. Raises ValueError on bad arguments, NotPositiveDefinite on coincident
+    points without a nugget.
+    """
+    checks.points_and_labels(x, y)
+    checks.points_and_labels(x_test, y_test, "x_test", "y_test")
+    checks.matrix("x_test", x_test, columns=x.shape[1])
+    checks.matrix("y_test", y_test, columns=y.shape[1])
+    checks.integer("n_interp", n_interp, least=1, most=len(x))
+    checks.generator(rng)
+    if len(x_test) == 0:
+        raise ValueError("x_test is empty, so there is nothing to classify")
+    drawn = _draw_per_class(y, n_interp, rng) if per_class else _draw(len(x), n_interp, rng)
+    drawn = drawn.to(x.device)
+    predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
+    wrong = classes(predicted) != classes(y_test)
+    return float(wrong.double().mean())
+
+
+def classes(y: Float[Tensor, "n c"]) -> Tensor:
+    """The class of each row: its sign where c = 1 (0 or 1), its largest column otherwise."""
+    return (y[:, 0] > 0).long() if y.shape[1] == 1 else y.argmax(dim=1)
+
+
+def error_table(rates: Mapping[int, Mapping[int, float]]) -> pd.DataFrame:
+    """Rows N_I; columns average, min, max, std (n - 1) of the error rates over a range of layers.
+
+    rates[layer][n_interp] is what `error_rate` returned at that layer; every layer must hold the
+    same n_interp.
+    """
+    if not rates:
+        raise ValueError("rates is empty: give the error rates of at least one layer")
+    table = pd.DataFrame(rates).T
+    if table.isna().any(axis=None):
+        layer = table.index[table.isna().any(axis=1)][0]
+        raise ValueError(f"rates at layer {layer} lack some N_I that other layers have")
+    table = table.agg(["mean", "min", "max", "std"]).T
+    table.columns = ["average", "min", "max", "std"]
+    table.index.name = "N_I"
+    return table.sort_index(ascending=False)
+
+
+def _draw(n: int, size: int, rng: torch.Generator) -> Tensor:
+    return torch.randperm(n, generator=rng)[:size]
+
+
+def _draw_per_class(y: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    labels = classes(y).cpu()
+    n_classes = max(2, y.shape[1])
+    if size % n_classes:
+        raise ValueError(f"n_interp must be a multiple of the {n_classes} classes, not {size}")
+    drawn = []
+    for label in range(n_classes):
+        members = (labels == label).nonzero()[:, 0]
+        if len(members) < size // n_classes:
+            raise ValueError(
+                f"class {label} has {len(members)} points, fewer than the {size // n_classes} that "
+                f"n_interp = {size} asks of each class"
+            )
+        drawn.append(members[_draw(len(members), size // n_classes, rng)])
+    return torch.cat(drawn)

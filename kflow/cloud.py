@@ -1,0 +1,56 @@
+"""The moving points: a copy of the data in working precision, without the columns that stay."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which columns move, and where the training points stand in the others.
+
+    A radial kernel's gradient is a sum of differences of training points: a column in which they
+    all agree never moves, and only adds a fixed offset to the squared distances of other points.
+    """
+
+    moving: Bool[Tensor, " d"]
+    still: Float[Tensor, " s"]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n d"], dtype: torch.dtype, drop_still: bool) -> "Frame":
+        """The frame of the training points x; drop_still only where the kernel is radial."""
+        moving = (x != x[0]).any(dim=0)
+        if not drop_still or not moving.any():
+            moving = torch.ones_like(moving)
+        return cls(moving, x[0, ~moving].clone(), dtype)
+
+    def take(self, x: Float[Tensor, "n d"]) -> "Cloud":
+        """A copy of the points x in this frame."""
+        still = x[:, ~self.moving]
+        away = (still - self.still).square().sum(1).to(self.dtype)
+        points = x[:, self.moving].to(self.dtype, copy=True).contiguous()
+        return Cloud(self, points, away if away.any() else None, still, x.dtype)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points on the move: `points` (n, moving columns) change in place, the rest is fixed."""
+
+    frame: Frame
+    points: Float[Tensor, "n m"]
+    away: Float[Tensor, " n"] | None
+    still: Float[Tensor, "n s"]
+    dtype: torch.dtype
+
+    def __len__(self):
+        return len(self.points)
+
+    def full(self) -> Float[Tensor, "n d"]:
+        """A fresh copy with all columns, in the dtype that the data came in."""
+        out = self.still.new_empty(len(self), len(self.frame.moving))
+        out[:, self.frame.moving] = self.points.to(self.dtype)
+        out[:, ~self.frame.moving] = self.still
+        return out

@@ -1,0 +1,94 @@
+"""The layers of a flow, kept in memory or in a folder, so that new points can follow it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from kflow.transport import Layer
+
+
+class MemoryLayers(list):
+    """Layers in memory, in order."""
+
+    def truncate(self, n: int):
+        """Forget the layers from n on."""
+        del self[n:]
+
+
+class FolderLayers:
+    """Layers in a folder, one memory-mapped safetensors file each."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.count = 0
+
+    def append(self, layer: Layer):
+        """Write one more layer, beside and renamed."""
+        path = self._path(self.count)
+        beside = path.with_suffix(".writing")
+        save_file({"z": layer.z.contiguous(), "c": layer.c.contiguous()}, beside)
+        os.replace(beside, path)
+        self.count += 1
+
+    def truncate(self, n: int):
+        """Take the first n layers as kept, and forget the others."""
+        missing = [k for k in range(n) if not self._path(k).exists()]
+        if missing:
+            raise ValueError(
+                f"{self.folder} lacks layer {missing[0]} of the {n} that the checkpoint counts on; "
+                f"start again without the checkpoint"
+            )
+        for path in self.folder.glob("layer-*.safetensors"):
+            if int(path.stem.removeprefix("layer-")) >= n:
+                path.unlink()
+        self.count = n
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Layer]:
+        for k in range(self.count):
+            yield Layer(**load_file(self._path(k)))
+
+    def _path(self, k: int) -> Path:
+        return self.folder / f"layer-{k:08d}.safetensors"
+
+
+def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype):
+    """The store that `keep_layers` asks for: None, memory (True) or a folder (a path).
+
+    Raises ValueError, with the bytes needed, where they would not fit.
+    """
+    if keep_layers is False or keep_layers is None:
+        return None
+    needed = layers * 2 * n_fine * width * dtype.itemsize
+    if keep_layers is True:
+        _refuse_above(needed, _free_memory(), layers, "memory", "pass a folder as keep_layers")
+        return MemoryLayers()
+    folder = Path(keep_layers)
+    existing = next(p for p in [folder, *folder.absolute().parents] if p.exists())
+    free = shutil.disk_usage(existing).free
+    _refuse_above(needed, free, layers, f"the disk of {folder}", "pass a folder on a larger disk")
+    return FolderLayers(folder)
+
+
+def _refuse_above(needed: int, free: int | None, layers: int, where: str, cure: str):
+    if free is not None and needed > free:
+        raise ValueError(
+            f"keep_layers needs {needed / 1e9:.1f} GB for {layers} layers, but {where} has "
+            f"{free / 1e9:.1f} GB free; {cure}, or re-run the same seed with carry=x_new instead"
+        )
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that can be had, where the system says so."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable:")), None)

@@ -1,0 +1,198 @@
+"""The hot path: move every point by one or many layers, x + K(x, z) c, a block of points at a time.
+
+A block goes through distance, kernel and update while it is in cache; nothing of size
+points x batch ever exists. Every block has the same number of rows (the last one is padded), so a
+point's result does not depend, to the bit, on which others are sent with it.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow.interpolation import Kernel
+from kflow.kernels import Radial
+
+PRECISIONS = ("float64", "float32", "mixed")
+
+
+class Layer(NamedTuple):
+    """One layer of a flow: the batch z and c = eps (K + nugget I)^-1 g, both (m, d)."""
+
+    z: Float[Tensor, "m d"]
+    c: Float[Tensor, "m d"]
+
+
+def move(
+    points: Float[Tensor, "n d"],
+    offsets: Float[Tensor, " n"] | None,
+    layers: Iterable[Layer],
+    kernel: Kernel,
+    mixed: bool = False,
+):
+    """Move points in place by the layers, one after the other.
+
+    offsets (n,) are added to every squared distance of a point: what it is away from the batch in
+    the columns that were left out.
+    """
+    if not len(points):
+        return
+    apply = _arithmetic(kernel, points, mixed)
+    prepared = [apply.prepare(layer) for layer in layers]
+    rows = block_rows(points.shape[1], len(prepared[0].c_t.mT) if prepared else 1)
+    for start in range(0, len(points), rows):
+        block = points[start : start + rows]
+        away = None if offsets is None else offsets[start : start + rows]
+        n = len(block)
+        if n < rows:
+            block = F.pad(block, (0, 0, 0, rows - n))
+            away = None if away is None else F.pad(away, (0, rows - n))
+        for layer in prepared:
+            apply(block, away, layer)
+        if n < rows:
+            points[start:] = block[:n]
+
+
+def block_rows(width: int, n_fine: int) -> int:
+    """Rows of a block: 2048 fill the caches with images, 256 are enough for points of the plane."""
+    return 2048 if width * n_fine >= 2**16 else 256
+
+
+class _Prepared(NamedTuple):
+    """A layer as its arithmetic wants it; `c_t` is (d, m)."""
+
+    z: Tensor
+    bias: Tensor | None
+    c_t: Tensor
+
+
+class _AnyKernel:
+    """x + k(x, z) c for any callable kernel."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+
+    def prepare(self, layer: Layer) -> _Prepared:
+        return _Prepared(layer.z, None, layer.c.mT.contiguous())
+
+    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+        x += self.kernel(x, layer.z) @ layer.c_t.mT
+
+
+class _Full(_AnyKernel):
+    """Radial kernels in the dtype of the points: IEEE float32 or float64."""
+
+    def prepare(self, layer: Layer) -> _Prepared:
+        norms = layer.z.square().sum(1)
+        return _Prepared(-2 * layer.z, norms, layer.c.mT.contiguous())
+
+    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+        linear = _linear(x)
+        r2 = linear(x, layer.z, layer.bias)
+        r2 += _norms(x, away)
+        x += linear(self.kernel.of_squared(r2), layer.c_t, None)
+
+
+class _Mixed(_AnyKernel):
+    """Radial kernels on bf16 matrix units, with an error of about one percent of the motion.
+
+    Plain bf16 loses the motion, because c is large and alternates. Here the distances are those of
+    rounded points, exact up to float32 sums, and K c is summed from bf16 halves of K and c:
+    K_h c_h + K_h c_l + K_l c_h, as one product.
+    """
+
+    def prepare(self, layer: Layer) -> _Prepared:
+        z = layer.z.bfloat16()
+        high = layer.c.bfloat16()
+        low = (layer.c - high).bfloat16()
+        c_t = torch.cat([high, low, high]).mT.contiguous()
+        return _Prepared(-2 * z, z.float().square().sum(1), c_t)
+
+    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+        rounded = x.bfloat16()
+        r2 = _product_of_halves(rounded, layer.z)
+        r2 += layer.bias
+        r2 += _norms(rounded.float(), away)
+        k = self.kernel.of_squared(r2)
+        high = k.bfloat16()
+        low = (k - high).bfloat16()
+        x += F.linear(torch.cat([high, high, low], dim=1), layer.c_t)
+
+
+def _arithmetic(kernel: Kernel, points: Tensor, mixed: bool) -> _AnyKernel:
+    if not isinstance(kernel, Radial):
+        return _AnyKernel(kernel)
+    return (_Mixed if mixed else _Full)(kernel)
+
+
+def _norms(x: Tensor, away: Tensor | None) -> Tensor:
+    norms = torch.linalg.vector_norm(x, dim=1).square_()
+    return (norms if away is None else norms + away).unsqueeze(1)
+
+
+def _linear(x: Tensor):
+    """x @ w.T + bias; for float32 on a CPU by oneDNN, which uses vector units that MKL leaves idle.
+
+    Measured on an AVX-512 machine of another maker than MKL's: half the time, same rounding.
+    """
+    if x.device.type == "cpu" and x.dtype == torch.float32 and len(x) >= 2048 and ONEDNN:
+        return _onednn_linear
+    return F.linear
+
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _onednn_linear(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, w, bias, "none", [], "")
+
+
+def _product_of_halves(x: Tensor, z: Tensor) -> Tensor:
+    """x @ z.T for bf16 matrices, summed and returned in float32."""
+    if x.device.type == "cuda":
+        return torch.mm(x, z.mT, out_dtype=torch.float32)
+    x, z = x.float(), z.float()
+    if not has_bf16_tiles():
+        return F.linear(x, z)  # the same rounding, without the speed
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16"  # exact here: both factors already are bf16 numbers
+    try:
+        return F.linear(x, z)
+    finally:
+        matmul.fp32_precision = before
+
+
+def has_bf16_tiles() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def uses_mixed(precision: str, device: torch.device) -> bool:
+    """Whether `precision` means bf16 products on this device; says so where it cannot."""
+    if precision != "mixed":
+        return False
+    if device.type == "cuda" or (device.type == "cpu" and has_bf16_tiles()):
+        return True
+    warnings.warn(
+        f'precision "mixed" needs bf16 matrix units (a CUDA GPU, or a CPU with AMX); this '
+        f"{device.type} has none, and the flow runs in float32",
+        stacklevel=3,
+    )
+    return False
+
+
+@contextlib.contextmanager
+def ieee():
+    """Float32 products in IEEE float32, whatever the process allows elsewhere (TF32, bf16)."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
