@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FORMAT = "1"  # raise it when the meaning of an execution's folder changes
@@ -111,6 +111,16 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True) -> 
     return planned
 
 
+def latest(name, root=None) -> Execution | None:
+    """Find the newest execution of a chapter at its default parameters, stale or not."""
+    planned = plan(name, root=root)
+    facts = planned.folder.parent.glob("*/execution.json")
+    made = [p for p in facts if not json.loads(p.read_text())["parameters"]]
+    if not made:
+        return None
+    return replace(planned, folder=max(made, key=os.path.getmtime).parent)
+
+
 def stale(root=None) -> dict[str, str]:
     """Chapters that would be executed again at their default parameters, and why."""
     plans = [plan(name, root=root) for name in chapters(root)]
@@ -184,6 +194,7 @@ def _reason(planned):
 
 def _run(planned, progress):
     import papermill
+    from traitlets.config import Config
 
     executions = planned.folder.parent.parent
     cells = len(_code(_read(planned.source)))
@@ -203,6 +214,7 @@ def _run(planned, progress):
                     kernel_name="python3",
                     cwd=str(executions.parent.parent),
                     progress_bar=progress and sys.stderr.isatty(),
+                    config=Config({"KernelManager": {"transport": "ipc"}}),
                 )
         except papermill.PapermillExecutionError as error:
             partial = executions / "failed" / notebook.name
@@ -228,19 +240,21 @@ def _run(planned, progress):
 
 @contextmanager
 def _environment(output):
-    """Give the kernel all cores and the place for its results."""
+    """Give the kernel all cores, the place for its results, and a short path for its sockets."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     values = {
         "KFLOW_OUTPUT": str(output),
         "OMP_NUM_THREADS": str(cores),
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",  # this Python's kernel, whatever the user has installed
+        "JUPYTER_RUNTIME_DIR": tempfile.mkdtemp(prefix="kflow-"),
     }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
         yield
     finally:
+        shutil.rmtree(values["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

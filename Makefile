@@ -1,0 +1,57 @@
+# Everything sets itself up. Needs: Python >= 3.11 and make; Node and a Chromium only for the browser tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NB ?= flow
+ARGS ?=
+ONLY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint pairs run paper verify serve pdf clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "installing kflow and its tools into $(VENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error && touch $@
+
+book: $(READY)  ## run the notebooks that changed and build the site into _build/html
+	@$(BIN)/python book/build.py $(ARGS)
+
+test: $(READY)  ## check the library, the notebooks, the site
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## check style, pairs of notebooks and spelling
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python book/pairs.py --check
+	@$(BIN)/codespell
+
+pairs: $(READY)  ## write notebooks/*.ipynb from their sources
+	@$(BIN)/python book/pairs.py
+
+run: $(READY)  ## run one notebook: make run NB=flow ARGS="-p layers 200"
+	@$(BIN)/python -m kflow run $(NB) $(ARGS)
+
+paper: $(READY)  ## make the runs at the paper's scale, resumable: make paper ONLY=mnist
+	@$(BIN)/python -m kflow.paper $(ONLY) $(ARGS)
+
+verify: $(READY)  ## make the figures again and compare their numbers with the published ones
+	@$(BIN)/python -m kflow verify $(ARGS)
+
+serve: $(READY)  ## show the book and build it again whenever a source changes
+	@$(BIN)/python book/serve.py $(ARGS)
+
+pdf: $(READY) node_modules/.ready  ## print the whole book into _build/kernel-flows.pdf (needs a Chromium)
+	@$(BIN)/python book/pdf.py $(ARGS)
+
+clean:  ## remove what make has built (not the environment)
+	rm -rf _build kflow-output .pytest_cache .ruff_cache .hypothesis
