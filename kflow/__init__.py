@@ -2,7 +2,7 @@
 
 from kflow.checks import NotPositiveDefinite
 from kflow.classify import error_rate, error_table
-from kflow.flow import FlowPath, KernelFlow, State
+from kflow.flow import FlowPath, KernelFlow
 from kflow.game import Sample, draw, rho, rho_and_gradient
 from kflow.interpolation import Interpolant, interpolate
 from kflow.kernels import (
@@ -12,6 +12,7 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
+from kflow.running import State
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
 __all__ = [
