@@ -116,13 +116,13 @@ class Observer:
     def __init__(self, experiment: Experiment, kernel: Gaussian, y: Tensor, y_test: Tensor):
         self.experiment, self.kernel, self.y, self.y_test = experiment, kernel, y, y_test
         self.shown = first_of_each_class(y_test)
-        self.since = time.monotonic()
+        self.since = clocks()
 
     def __call__(self, state: State) -> dict:
         """Errors by N_I, mean squared distances, and at some layers images and predictions."""
-        started = time.monotonic()
+        started = clocks()
         rng = torch.Generator().manual_seed(1000 * self.experiment.seed + state.layer)
-        found = {"seconds_moving": started - self.since}
+        found = elapsed("moving", self.since, started)
         nugget = self.experiment.nugget
         for n in N_INTERP:
             found[f"error_{n}"] = error_rate(
@@ -139,9 +139,21 @@ class Observer:
             wrong = (predicted != classes(self.y_test)).nonzero()[:, 0]
             found |= {"wrong": wrong, "predicted": predicted[wrong]}
             found["wrong_images"] = state.carried[wrong[:24]].half()
-        self.since = time.monotonic()
-        found["seconds_observing"] = self.since - started
-        return found
+        self.since = clocks()
+        return found | elapsed("observing", started, self.since)
+
+
+def clocks() -> tuple[float, float]:
+    """The wall clock, and the processor time of all threads of this process, in seconds."""
+    return time.monotonic(), time.process_time()
+
+
+def elapsed(doing: str, start: tuple[float, float], stop: tuple[float, float]) -> dict[str, float]:
+    """Seconds between two readings; on a shared machine the processor time is the fairer one."""
+    return {
+        f"seconds_{doing}": stop[0] - start[0],
+        f"processor_seconds_{doing}": stop[1] - start[1],
+    }
 
 
 def first_of_each_class(y: Tensor) -> Tensor:
@@ -174,8 +186,10 @@ def write_record(name, experiment, validate, path: FlowPath, flow, s: float, roo
         "settings": asdict(experiment) | {"s": s, "validation": validate},
         "flow": {"kernel": repr(flow.kernel), "step": repr(flow.step)},
         "arithmetic": "bf16 products, three halves" if path.mixed else "float32 or float64",
-        "seconds_moving": sum(n["seconds_moving"] for n in numbers.values()),
-        "seconds_observing": sum(n["seconds_observing"] for n in numbers.values()),
+        **{
+            clock: sum(found[clock] for found in numbers.values())
+            for clock in elapsed("moving", (0, 0), (0, 0)) | elapsed("observing", (0, 0), (0, 0))
+        },
         "hardware": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "commit": commit(root),
