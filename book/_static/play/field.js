@@ -2,13 +2,18 @@
 
 /** @typedef {import("./game.js").Point} Point */
 
-/** exp(-(t - z)^2 / gamma^2) for every grid line t and every point, r x n. */
+/** What a point adds to a line of the picture is left out where it is below this. */
+const UNSEEN = 1e-7;
+
+/** exp(-(t - z)^2 / gamma^2) for every point and every grid line t, n x r. */
 function oneAxis(z, axis, gamma, extent, r) {
   const n = z.length;
-  const out = new Float64Array(r * n);
-  for (let g = 0; g < r; g++) {
-    const t = -extent + (2 * extent * (g + 0.5)) / r;
-    for (let j = 0; j < n; j++) out[g * n + j] = Math.exp(-(((t - z[j][axis]) / gamma) ** 2));
+  const out = new Float64Array(n * r);
+  for (let j = 0; j < n; j++) {
+    for (let g = 0; g < r; g++) {
+      const t = -extent + (2 * extent * (g + 0.5)) / r;
+      out[j * r + g] = Math.exp(-(((t - z[j][axis]) / gamma) ** 2));
+    }
   }
   return out;
 }
@@ -27,17 +32,17 @@ export function fields(z, weightings, gamma, extent, r) {
   const n = z.length;
   const kx = oneAxis(z, 0, gamma, extent, r);
   const ky = oneAxis(z, 1, gamma, extent, r);
-  const scaled = new Float64Array(n);
   return weightings.map((weights) => {
     const values = new Float32Array(r * r);
+    const line = new Float64Array(r);
     for (let row = 0; row < r; row++) {
-      const line = (r - 1 - row) * n;
-      for (let j = 0; j < n; j++) scaled[j] = weights[j] * ky[line + j];
-      for (let column = 0; column < r; column++) {
-        let sum = 0;
-        for (let j = 0; j < n; j++) sum += scaled[j] * kx[column * n + j];
-        values[row * r + column] = sum;
+      line.fill(0);
+      for (let j = 0; j < n; j++) {
+        const scaled = weights[j] * ky[j * r + r - 1 - row];
+        if (Math.abs(scaled) < UNSEEN) continue;
+        for (let column = 0; column < r; column++) line[column] += scaled * kx[j * r + column];
       }
+      values.set(line, row * r);
     }
     return values;
   });
