@@ -1,4 +1,4 @@
-"""Build the book: execute what is stale, stage pages and executed notebooks, build the site strictly.
+"""Build the book: execute what is stale, stage pages and notebooks, build the site strictly.
 
 The stage, `_build/source`, holds every page at the address that readers see, so that the public
 addresses are /flow.html and not a path of the build. `make book` calls this file.
@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def pages_of_toc():
 
 
 def check():
-    """Refuse another jupyter-book, a page without file, and a file that no page of the toc shows."""
+    """Refuse another jupyter-book, a page without file, and a file without page."""
     version = importlib.metadata.version("jupyter-book")
     if not version.startswith("1."):
         raise BuildFailed(f"jupyter-book {version} is another program: install jupyter-book<2")
@@ -65,7 +66,7 @@ def stage(executions):
     shutil.rmtree(STAGE, ignore_errors=True)
     STAGE.mkdir(parents=True)
     for name, path in page_sources().items():
-        shutil.copy(path, STAGE / f"{name}.md")
+        (STAGE / f"{name}.md").write_text(to_chapters(path.read_text()))
     (STAGE / "api.md").write_text(api.page())
     shutil.copy(ROOT / "book" / "references.bib", STAGE)
     shutil.copytree(ROOT / "book" / "_static", STAGE / "static")
@@ -99,8 +100,17 @@ def with_figures(path):
             directive = nbformat.v4.new_markdown_cell(f"```{{kflow-figure}} {slug}\n```")
             directive.id = f"figure-{slug}"[:64]
             cells.append(directive)
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = to_chapters(cell.source)
     notebook.cells = cells
     return notebook
+
+
+def to_chapters(text):
+    """Lead links to a chapter's source, such as (flow.md#label), to the executed notebook."""
+    names = "|".join(execution.chapters(ROOT))
+    return re.sub(rf"\]\(({names})\.md(?=[#)])", r"](\1.ipynb", text)
 
 
 def copy_mathjax(target):

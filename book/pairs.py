@@ -1,4 +1,4 @@
-"""Write notebooks/NAME.ipynb from its source notebooks/NAME.md, without outputs, the same bytes always.
+"""Write notebooks/NAME.ipynb from its source NAME.md: no outputs, and the same bytes always.
 
 `python book/pairs.py` writes what differs; with `--check` it only says what would, and exits 1.
 """

@@ -194,7 +194,6 @@ def _reason(planned):
 
 def _run(planned, progress):
     import papermill
-    from traitlets.config import Config
 
     executions = planned.folder.parent.parent
     cells = len(_code(_read(planned.source)))
@@ -214,7 +213,7 @@ def _run(planned, progress):
                     kernel_name="python3",
                     cwd=str(executions.parent.parent),
                     progress_bar=progress and sys.stderr.isatty(),
-                    config=Config({"KernelManager": {"transport": "ipc"}}),
+                    extra_arguments=["--log-level=ERROR"],
                 )
         except papermill.PapermillExecutionError as error:
             partial = executions / "failed" / notebook.name
@@ -240,21 +239,19 @@ def _run(planned, progress):
 
 @contextmanager
 def _environment(output):
-    """Give the kernel all cores, the place for its results, and a short path for its sockets."""
+    """Give the kernel all cores, and the place for its results."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     values = {
         "KFLOW_OUTPUT": str(output),
         "OMP_NUM_THREADS": str(cores),
         "PYTHONHASHSEED": "0",
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this Python's kernel, whatever the user has installed
-        "JUPYTER_RUNTIME_DIR": tempfile.mkdtemp(prefix="kflow-"),
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python
     }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
         yield
     finally:
-        shutil.rmtree(values["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

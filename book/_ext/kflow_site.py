@@ -4,11 +4,10 @@ Each function mends one thing and says which; the browser tests look at the resu
 """
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from urllib.parse import quote
-
-from docutils import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE_OR_MATHS = re.compile(r"(``.+?``|`[^`]+`|\$[^$]+\$)", re.DOTALL)
@@ -16,7 +15,7 @@ SPECIAL = re.compile(r"([\\*|_])")
 
 
 def addresses():
-    """Read the book's and the repository's address from [project.urls], or nothing where not set."""
+    """Read the book's and the repository's address from [project.urls]; "" where not set."""
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {})
     return urls.get("Homepage", "").rstrip("/"), urls.get("Repository", "").rstrip("/")
 
@@ -32,7 +31,7 @@ def use_addresses(app, config):
 
 
 def add_buttons(app, pagename, templatename, context, doctree):
-    """Offer a chapter's notebook; and to run, see or edit its source where a repository is stated."""
+    """Offer a chapter's notebook; and to run or edit it where a repository is stated."""
     _, repository = addresses()
     pathto, buttons = context["pathto"], context["header_buttons"]
     chapter = (ROOT / "notebooks" / f"{pagename}.ipynb").is_file()
@@ -96,10 +95,54 @@ def docstring_markup(app, what, name, obj, options, lines):
     lines[:] = "".join(parts).split("\n")
 
 
-def sound_roles(app, doctree, docname):
-    """Drop ids of the bibliography's roles that no reader software knows."""
-    for node in doctree.findall(nodes.citation):
-        node.attributes.pop("role", None)
+BESIDE = 'role="complementary" aria-label="The book"'
+# What the theme writes, and what it should have written.
+MEND = (
+    # icons drawn by 1.5 MB of script: the style sheet draws the same ones
+    (r'\s*<script src="[^"]*fontawesome[^"]*all\.min\.js[^"]*"></script>', ""),
+    (r'\s*<link rel="preload"[^>]*(?:brands|regular)-400\.woff2" />', ""),
+    (r"\s*<link [^>]*sphinx-thebe\.css[^>]*/>", ""),
+    # the page's width is said twice
+    (r'(<meta name="viewport"[^>]*/>)\s*<meta name="viewport"[^>]*/>', r"\1"),
+    # a name that differs from what is read on the element
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    # content outside of any landmark
+    (r'<div class="bd-sidebar-primary', f"<div {BESIDE}" r' class="bd-sidebar-primary'),
+)
+NO_ADDRESS = (r'\s*<meta property="og:(?:url|image)[^>]*/>', r'\s*<link rel="canonical"[^>]*/>')
+UNUSED = ("vendor/fontawesome/*/js", "sphinx-thebe.*", "vendor/fontawesome/*/webfonts/*.ttf")
+
+
+def finish(app, exception):
+    """Mend the markup of every page that was written, and leave out the files that none uses."""
+    if exception or app.builder.format != "html":
+        return
+    book, _ = addresses()
+    rules = [*MEND, *(() if book else ((pattern, "") for pattern in NO_ADDRESS))]
+    rules = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text()
+        for pattern, replacement in rules:
+            text = pattern.sub(replacement, text)
+        if path.name == "404.html" and book:  # it is shown at any depth of address
+            text = text.replace("<head>", f'<head>\n    <base href="{book}/">', 1)
+        path.write_text(_ids_once(text))
+    for pattern in UNUSED:
+        for path in Path(app.outdir, "_static").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _ids_once(text):
+    """Keep an id at its first element only (proofs and their contents share theirs)."""
+    seen = set()
+
+    def keep(match):
+        again = match[1] in seen
+        seen.add(match[1])
+        return "" if again else match[0]
+
+    return re.sub(r' id="((?:proof|[a-z]+-content|solution-content)[^"]*)"', keep, text)
 
 
 def not_found(app):
@@ -119,8 +162,8 @@ def setup(app):
     app.connect("html-page-context", add_buttons, priority=600)
     app.connect("html-page-context", clean_scripts, priority=900)
     app.connect("autodoc-process-docstring", docstring_markup)
-    app.connect("doctree-resolved", sound_roles)
     app.connect("html-collect-pages", not_found)
+    app.connect("build-finished", finish, priority=900)
     if addresses()[0]:
         app.setup_extension("sphinx_sitemap")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
