@@ -1,0 +1,74 @@
+"""Where a result was made: commit, versions, machine, time and memory; shown, never compared."""
+
+import os
+import platform
+import resource
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("kflow", "torch", "numpy", "scipy", "matplotlib", "safetensors")
+
+
+def collect(seconds: float) -> dict:
+    """The provenance of a result that took `seconds` of wall clock since its chapter began."""
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def commit() -> dict:
+    """The source's commit and whether it was changed since; `id` is None outside a repository."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return {"id": os.environ.get("KFLOW_COMMIT"), "dirty": None}
+    head = _git(root, "rev-parse", "HEAD")
+    watched = ("kflow", "notebooks", "pyproject.toml", "constraints.txt")
+    return {"id": head or None, "dirty": bool(_git(root, "status", "--porcelain", "--", *watched))}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that make the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hardware() -> dict:
+    """Processor, cores in use, accelerators."""
+    counted = hasattr(os, "sched_getaffinity")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if counted else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
