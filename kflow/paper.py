@@ -10,7 +10,7 @@ import json
 import platform
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,15 @@ VALIDATION = 10_000  # training images that a validation run holds out
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run: which images, how deep, our settings, and the layers that are tabulated.
+    """One run: which images, how deep, our settings, and the ranges of layers that are tabulated.
 
     gamma = gamma_factor s and delta = delta_factor s for `MaxDisplacement`, where s^2 is the mean
-    squared distance between two raw training images. table = (first, last, every).
+    squared distance between two raw training images. A table is (first, last, every).
     """
 
     dataset: str
     layers: int
-    table: tuple[int, int, int]
+    tables: tuple[tuple[int, int, int], ...]
     gamma_factor: float = 1.0
     delta_factor: float = 0.1
     nugget: float = 1e-2
@@ -51,9 +51,9 @@ class Experiment:
 
     def observe_at(self) -> list[int]:
         """Layers at which the errors are read."""
-        first, last, every = self.table
-        deep = range(1000, self.layers + 1, 500)
-        at = {*EARLY, *deep, *range(first, last + 1, every), *self.pictures()}
+        at = {*EARLY, *range(1000, self.layers + 1, 500), *self.pictures()}
+        for first, last, every in self.tables:
+            at.update(range(first, last + 1, every))
         return sorted(k for k in at if k <= self.layers)
 
     def pictures(self) -> list[int]:
@@ -62,7 +62,7 @@ class Experiment:
 
 
 EXPERIMENTS = {
-    "mnist": Experiment("mnist", 12_000, (11_000, 12_000, 20)),
+    "mnist": Experiment("mnist", 12_000, ((3_000, 4_000, 20), (11_000, 12_000, 20))),
 }
 
 
@@ -204,6 +204,20 @@ def write_record(name, experiment, validate, path: FlowPath, flow, s: float, roo
     np.savez_compressed(folder / f"{name}.npz", **arrays)
 
 
+def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | None:
+    """The committed record of an experiment, (numbers, arrays), or None where there is none.
+
+    It is looked for in book/records/paper of the folder `start` (default: here) and its parents.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        path = folder / "book" / "records" / "paper" / f"{name}.json"
+        if path.is_file():
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+                return json.loads(path.read_text()), dict(arrays)
+    return None
+
+
 def commit(root: Path) -> str:
     """The commit of the working tree, with a mark where it was changed since."""
     said = subprocess.run(
@@ -214,16 +228,19 @@ def commit(root: Path) -> str:
 
 
 def main(arguments: list[str] | None = None):
-    """Command line: python -m kflow.paper [NAME ...] [--validate]."""
+    """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
+    parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
     asked = parser.parse_args(arguments)
     for name in asked.names or EXPERIMENTS:
         if name not in EXPERIMENTS:
             parser.error(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
         label = f"{name}-validation" if asked.validate else name
-        run(label, EXPERIMENTS[name], Path.cwd(), asked.validate)
+        experiment = EXPERIMENTS[name]
+        experiment = replace(experiment, layers=asked.layers or experiment.layers)
+        run(label, experiment, Path.cwd(), asked.validate)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,177 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kflow
+from kflow.game import play
+from tests import reference
+
+RADIAL = [
+    kflow.Gaussian,
+    kflow.Matern32,
+    kflow.Matern52,
+    kflow.RationalQuadratic,
+    kflow.InverseMultiquadric,
+]
+
+
+def batch(seed, n=10, d=3, c=2):
+    rng = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, d, generator=rng, dtype=torch.float64)
+    y = torch.randn(n, c, generator=rng, dtype=torch.float64)
+    return z, y, torch.randperm(n, generator=rng)[: n // 2]
+
+
+def test_rho_of_two_points_by_hand():
+    # k(x1, x2) = 1/2, y = (1, 0), the first is kept: energies 1 and 4/3, so rho = 1/4
+    z = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    y = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    kernel = kflow.Gaussian(1 / math.sqrt(math.log(2)))
+    value, gradient = kflow.rho_and_gradient(kernel, z, y, torch.tensor([0]))
+    assert float(value) == pytest.approx(1 / 4, abs=1e-14)
+    # energy of both is 1/(1 - k^2), so rho = k^2; d(k^2)/dz = 2k dk/dz, and dk/dx1 = 2 log(2) k
+    assert float(gradient[0]) == pytest.approx(4 * math.log(2) / 4, abs=1e-14)
+    assert float(gradient[1]) == pytest.approx(-4 * math.log(2) / 4, abs=1e-14)
+
+
+@pytest.mark.parametrize("make", RADIAL)
+@pytest.mark.parametrize("nugget", [0.0, 1e-2])
+def test_rho_and_gradient_equal_the_independent_formula(make, nugget):
+    z, y, coarse = batch(1)
+    value, gradient = kflow.rho_and_gradient(make(1.3), z, y, coarse, nugget)
+    arguments = (make.__name__, z.numpy(), y.numpy(), coarse.numpy(), 1.3, nugget)
+    assert float(value) == pytest.approx(reference.rho(*arguments), rel=1e-9)
+    assert float(kflow.rho(make(1.3), z, y, coarse, nugget)) == pytest.approx(float(value))
+    np.testing.assert_allclose(gradient.numpy(), reference.gradient(*arguments), atol=2e-7)
+
+
+@pytest.mark.parametrize("make", RADIAL)
+def test_the_closed_form_equals_autograd(make):
+    z, y, coarse = batch(2, n=40, d=5)
+    kernel = make(1.3)
+    fast = kflow.rho_and_gradient(kernel, z, y, coarse, 1e-3)
+    slow = kflow.rho_and_gradient(lambda a, b: kernel(a, b), z, y, coarse, 1e-3)
+    torch.testing.assert_close(fast[0], slow[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(fast[1], slow[1], rtol=1e-9, atol=1e-12)
+
+
+def test_rho_passes_gradcheck():
+    z, y, coarse = batch(3, n=6)
+    assert torch.autograd.gradcheck(
+        lambda z: kflow.rho(kflow.Gaussian(1.3), z, y, coarse), z.requires_grad_()
+    )
+
+
+def test_any_callable_is_a_kernel():
+    z, y, coarse = batch(4)
+
+    def linear(a, b):
+        return a @ b.mT + 1
+
+    value, gradient = kflow.rho_and_gradient(linear, z, y, coarse, 0.5)
+    step = 1e-6 * gradient / gradient.norm()
+    difference = kflow.rho(linear, z + step, y, coarse, 0.5) - value
+    assert float(difference) == pytest.approx(1e-6 * float(gradient.norm()), rel=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.sampled_from([2, 4, 10, 30]),
+    nugget=st.sampled_from([0.0, 1e-6, 1e-2, 1.0]),
+    make=st.sampled_from(RADIAL),
+)
+def test_rho_lies_between_0_and_1(seed, n, nugget, make):
+    z, y, coarse = batch(seed, n)
+    assert -1e-9 <= float(kflow.rho(make(0.7), z, y, coarse, nugget)) <= 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), a=st.floats(0.01, 100))
+def test_rho_does_not_change_when_kernel_and_nugget_are_scaled(seed, a):
+    z, y, coarse = batch(seed)
+    kernel = kflow.Gaussian(0.9)
+    scaled = kflow.rho(lambda x, w: a * kernel(x, w), z, y, coarse, a * 0.1)
+    assert float(scaled) == pytest.approx(float(kflow.rho(kernel, z, y, coarse, 0.1)), rel=1e-9)
+
+
+def test_rho_is_zero_when_nothing_is_hidden_and_one_when_the_kept_labels_are_zero():
+    z, y, coarse = batch(5)
+    kernel = kflow.Gaussian(0.9)
+    assert float(kflow.rho(kernel, z, y, torch.arange(10))) == pytest.approx(0, abs=1e-12)
+    y[coarse] = 0
+    assert float(kflow.rho(kernel, z, y, coarse)) == 1
+
+
+def test_the_gradient_pushes_nothing_as_a_whole():
+    # a radial kernel sees differences only, so the gradients sum to zero
+    z, y, coarse = batch(6)
+    _, gradient = kflow.rho_and_gradient(kflow.Gaussian(0.9), z, y, coarse, 1e-3)
+    assert float(gradient.sum(0).abs().max()) < 1e-12
+
+
+def test_a_batch_of_games_is_played_as_each_alone():
+    games = [batch(seed) for seed in range(4)]
+    z, y, coarse = (torch.stack(parts) for parts in zip(*games, strict=True))
+    kernel = kflow.Gaussian(0.9)
+    together = play(kernel, z, y, coarse, 1e-2)
+    for k, one in enumerate(games):
+        value, gradient = kflow.rho_and_gradient(kernel, *one, 1e-2)
+        torch.testing.assert_close(together.rho[k], value)
+        torch.testing.assert_close(together.gradient[k], gradient)
+
+
+def test_outputs_have_the_dtype_of_the_points():
+    z, y, coarse = batch(7)
+    value, gradient = kflow.rho_and_gradient(kflow.Gaussian(0.9), z.float(), y, coarse, 1e-2)
+    assert value.dtype == gradient.dtype == torch.float32
+
+
+def test_a_draw_is_uniform_without_replacement():
+    rng = torch.Generator().manual_seed(0)
+    seen, kept = torch.zeros(6), torch.zeros(6)
+    for _ in range(3000):
+        sample = kflow.draw(6, 4, rng)
+        assert len(sample.fine.unique()) == 4 and len(sample.coarse.unique()) == 2
+        seen[sample.fine] += 1
+        kept[sample.fine[sample.coarse]] += 1
+    # binomial standard deviations are 26 and 26 at means 2000 and 1000: five of them
+    assert (seen - 2000).abs().max() < 130 and (kept - 1000).abs().max() < 130
+
+
+def test_the_same_seed_draws_the_same_game():
+    one, other = (kflow.draw(50, 10, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one.fine, other.fine) and torch.equal(one.coarse, other.coarse)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(n_fine=5), "even"),
+        (dict(n_fine=0), "n_fine must be at least 2, not 0"),
+        (dict(n_fine=12), "n_fine must be at most 10, not 12"),
+        (dict(coarse=torch.tensor([0, 0])), "twice"),
+        (dict(coarse=torch.tensor([0, 10])), "must lie in 0 .. 9"),
+        (dict(y=torch.zeros(10, 2)), "rho is 0/0"),
+        (dict(y=torch.ones(10)), "y must be a matrix"),
+        (dict(z=torch.full((10, 3), math.inf)), "z must be finite"),
+        (dict(nugget=-0.1), "nugget must be at least 0"),
+        (dict(z=torch.zeros(10, 3)), "points 0 and 1 are 0.0e"),
+    ],
+)
+def test_bad_input_is_refused_by_name(change, says, rng):
+    z, y, coarse = batch(8)
+    given = dict(z=z, y=y, coarse=coarse, nugget=0.0) | change
+    n_fine = given.pop("n_fine", 10)
+    with pytest.raises(ValueError, match=says):
+        kflow.draw(10, n_fine, rng)
+        kflow.rho_and_gradient(kflow.Gaussian(1.0), **given)
+
+
+def test_a_wrong_generator_is_refused():
+    with pytest.raises(TypeError, match="torch.Generator"):
+        kflow.draw(10, 4, 0)

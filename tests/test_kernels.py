@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import kflow
+from tests import reference
+
+KERNELS = [
+    kflow.Gaussian(0.7),
+    kflow.Matern32(0.7),
+    kflow.Matern52(0.7),
+    kflow.RationalQuadratic(0.7, 1.5),
+    kflow.InverseMultiquadric(0.7),
+]
+
+
+@pytest.fixture
+def clouds(rng):
+    x = torch.randn(7, 3, generator=rng, dtype=torch.float64)
+    return x, torch.randn(5, 3, generator=rng, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_a_kernel_is_the_formula_of_the_textbook(kernel, clouds):
+    x, z = clouds
+    parameters = list(vars(kernel).values())
+    expected = reference.gram_with(type(kernel).__name__, x.numpy(), z.numpy(), *parameters)
+    np.testing.assert_allclose(kernel(x, z).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_a_point_is_at_distance_zero_from_itself(kernel, clouds):
+    assert torch.equal(kernel(clouds[0], clouds[0]).diagonal(), torch.ones(7, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_the_slope_is_the_derivative_with_respect_to_the_squared_distance(kernel):
+    r2 = torch.linspace(0.01, 5, 40, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(kernel.of_squared(r2).sum(), r2)
+    torch.testing.assert_close(kernel.slope(r2.detach()), expected, rtol=1e-12, atol=0)
+
+
+def test_the_rational_quadratic_tends_to_the_gaussian(clouds):
+    x, z = clouds
+    near = kflow.RationalQuadratic(0.7, 1e6)(x, z)
+    torch.testing.assert_close(near, kflow.Gaussian(0.7)(x, z), rtol=0, atol=1e-5)
+
+
+def test_for_points_takes_the_mean_squared_distance_over_pairs(clouds):
+    x, _ = clouds
+    squared = reference.cdist(x.numpy(), x.numpy()) ** 2
+    mean = squared.sum() / (7 * 6)
+    assert kflow.Gaussian.for_points(x).gamma ** 2 == pytest.approx(mean, rel=1e-12)
+
+
+def test_far_from_the_origin_distances_stay_exact():
+    x = torch.tensor([[1e6, 0.0], [1e6 + 1e-3, 0.0]], dtype=torch.float64)
+    expected = math.exp(-1e-6)
+    assert float(kflow.Gaussian(1.0)(x, x[:1])[1, 0]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda x: kflow.Gaussian(0), "gamma must be above 0, not 0"),
+        (lambda x: kflow.Gaussian(-2.0), "above 0"),
+        (lambda x: kflow.Gaussian(math.nan), "gamma must be finite"),
+        (lambda x: kflow.RationalQuadratic(1.0, 0.0), "alpha must be above 0"),
+        (lambda x: kflow.Gaussian(1.0)(x, x[:, :2]), "z must have 3 columns"),
+        (lambda x: kflow.Gaussian(1.0)(x * math.nan, x), "x must be finite, but row 0"),
+        (lambda x: kflow.Gaussian.for_points(x[:1]), "at least 2 points"),
+        (lambda x: kflow.Gaussian.for_points(x[[0, 0]]), "all points of x coincide"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_cure(make, says, clouds):
+    with pytest.raises(ValueError, match=says):
+        make(clouds[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda x: kflow.Gaussian("wide"), "gamma must be a number, not 'wide'"),
+        (lambda x: kflow.Gaussian(1.0)(x.numpy(), x), "torch.as_tensor"),
+        (lambda x: kflow.Gaussian(1.0)(x.long(), x), "floating point"),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_cure(make, says, clouds):
+    with pytest.raises(TypeError, match=says):
+        make(clouds[0])

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+import kflow
+
+
+@pytest.fixture
+def batch():
+    z = torch.tensor([[3.0, 4.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
+    g = torch.tensor([[0.0, 2.0], [0.1, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    return z, g
+
+
+def test_constant_is_constant(batch):
+    assert float(kflow.Constant(0.3)(*batch)) == 0.3
+
+
+def test_the_fastest_point_moves_by_delta(batch):
+    z, g = batch
+    eps = kflow.MaxDisplacement(0.5)(z, g)
+    assert float((eps * g).norm(dim=1).max()) == pytest.approx(0.5)
+
+
+def test_the_relatively_fastest_point_moves_by_its_share(batch):
+    # |z|/|g| is 2.5 and 10; the point that does not move is left out
+    z, g = batch
+    assert float(kflow.RelativeDisplacement(0.2)(z, g)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("rule", [kflow.MaxDisplacement(0.5), kflow.RelativeDisplacement(0.5)])
+def test_without_a_gradient_nothing_moves(rule, batch):
+    z, g = batch
+    assert float(rule(z, 0 * g)) == 0
+
+
+@pytest.mark.parametrize(
+    "rule", [kflow.Constant, kflow.MaxDisplacement, kflow.RelativeDisplacement]
+)
+def test_a_step_must_be_positive(rule):
+    with pytest.raises(ValueError, match="must be above 0, not -1"):
+        rule(-1)

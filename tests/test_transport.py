@@ -1,0 +1,131 @@
+"""The hot path against the obvious float64 form: same motion, to a known error, for any company."""
+
+import math
+
+import pytest
+import torch
+
+import kflow
+from kflow import data, game, transport
+from kflow.transport import Layer
+from tests import reference
+
+
+def digits_layer(nugget, flowed=0):
+    """A real layer on real digits: batch, unseen points, and c, after a few layers of a flow."""
+    digits = data.mnist()
+    moving = (digits.x != digits.x[0]).any(0)
+    x, y = digits.x[:2000, moving].double(), digits.y[:2000].double()
+    kernel = kflow.Gaussian.for_points(x)
+    rng = torch.Generator().manual_seed(5)
+    if flowed:
+        step = kflow.MaxDisplacement(0.1 * kernel.gamma)
+        flow = kflow.KernelFlow(kernel, 600, step, nugget, precision="float64")
+        x = flow.run(x, y, flowed, rng).points
+    sample = game.draw(len(x), 600, rng)
+    z = x[sample.fine]
+    played = game.play(kernel, z, y[sample.fine], sample.coarse, nugget)
+    g = -played.gradient
+    c = torch.cholesky_solve(g, played.factor)
+    eps = 0.1 * kernel.gamma / g.norm(dim=1).max()
+    unseen = torch.ones(len(x), dtype=torch.bool)
+    unseen[sample.fine] = False
+    return kernel, Layer(z, eps * c), x[unseen][:500]
+
+
+def moved(kernel, layer, x, dtype, mixed=False):
+    points = x.to(dtype, copy=True)
+    transport.move(points, None, [Layer(layer.z.to(dtype), layer.c.to(dtype))], kernel, mixed)
+    return points.double()
+
+
+def displacement_error(kernel, layer, x, dtype, mixed=False):
+    """Median over points of |error| / |displacement|, against float64."""
+    if mixed:  # the game is played on the batch rounded to bf16, and the points follow from there
+        layer = Layer(layer.z.bfloat16().double(), layer.c)
+    exact = moved(kernel, layer, x, torch.float64) - x
+    found = moved(kernel, layer, x, dtype, mixed) - x.to(dtype).double()
+    return float(((found - exact).norm(dim=1) / exact.norm(dim=1)).median())
+
+
+@pytest.mark.parametrize("nugget", [1e-4, 1e-2, 1e-1])
+def test_float32_moves_digits_as_float64_does_to_half_a_percent(nugget):
+    kernel, layer, unseen = digits_layer(nugget)
+    for x in (layer.z, unseen):
+        assert displacement_error(kernel, layer, x, torch.float32) < 0.005
+
+
+@pytest.mark.parametrize("nugget", [1e-4, 1e-2, 1e-1])
+def test_three_halves_move_digits_as_float64_does_to_five_percent(nugget):
+    kernel, layer, unseen = digits_layer(nugget)
+    for x in (layer.z, unseen):
+        assert displacement_error(kernel, layer, x, torch.float32, mixed=True) < 0.05
+
+
+def test_plain_bf16_would_lose_the_motion():
+    # what mixed is for: rounding K and c once makes an error of the order of the motion
+    kernel, layer, unseen = digits_layer(1e-2)
+    exact = kernel(unseen, layer.z) @ layer.c
+    k, c = kernel(unseen, layer.z).bfloat16(), layer.c.bfloat16()
+    error = ((k.double() @ c.double()) - exact).norm(dim=1) / exact.norm(dim=1)
+    assert float(error.median()) > 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [2, 300])
+def test_a_point_moves_to_the_same_bits_alone_and_in_any_company(dtype, width, rng):
+    x = torch.randn(2500, width, generator=rng, dtype=dtype)
+    layer = Layer(x[:256].clone(), torch.randn(256, width, generator=rng, dtype=dtype))
+    kernel = kflow.Gaussian(float(width))
+    together = x.clone()
+    transport.move(together, None, [layer], kernel)
+    for i in (0, 255, 256, 2047, 2048, 2499):
+        alone = x[i : i + 1].clone()
+        transport.move(alone, None, [layer], kernel)
+        assert torch.equal(alone[0], together[i])
+    some = torch.randperm(2500, generator=rng)[:777]
+    few = x[some]
+    transport.move(few, None, [layer], kernel)
+    assert torch.equal(few, together[some])
+
+
+@pytest.mark.parametrize("name", ["Gaussian", "Matern32", "InverseMultiquadric"])
+def test_a_layer_is_the_formula(name, rng):
+    z, x, g = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
+    kernel = getattr(kflow, name)(1.1)
+    gram = kernel(z, z) + 0.1 * torch.eye(8, dtype=torch.float64)
+    points = x.clone()
+    transport.move(points, None, [Layer(z, 0.3 * torch.linalg.solve(gram, g))], kernel)
+    expected = reference.layer(name, x.numpy(), z.numpy(), g.numpy(), 0.3, 1.1, 0.1)
+    torch.testing.assert_close(points, torch.from_numpy(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_any_callable_kernel_is_transported(rng):
+    z, x, c = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
+    points = x.clone()
+    transport.move(points, None, [Layer(z, c)], lambda a, b: a @ b.mT)
+    torch.testing.assert_close(points, x + x @ z.mT @ c)
+
+
+def test_an_offset_adds_to_every_squared_distance(rng):
+    z, x, c = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
+    kernel = kflow.Gaussian(1.0)
+    points = x.clone()
+    transport.move(points, torch.full((20,), 0.5, dtype=torch.float64), [Layer(z, c)], kernel)
+    torch.testing.assert_close(points, x + math.exp(-0.5) * kernel(x, z) @ c)
+
+
+def test_mixed_says_where_it_falls_back(monkeypatch):
+    monkeypatch.setattr(transport, "has_bf16_tiles", lambda: False)
+    with pytest.warns(UserWarning, match="runs in float32"):
+        assert not transport.uses_mixed("mixed", torch.device("cpu"))
+
+
+def test_float32_stays_ieee_whatever_the_process_allows(rng):
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with transport.ieee():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
