@@ -8,7 +8,14 @@ from torch import Tensor
 
 
 class NotPositiveDefinite(ValueError):
-    """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small."""
+    """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small.
+
+    `pair` holds the positions of the two closest points.
+    """
+
+    def __init__(self, message: str, pair: tuple[int, int] | None = None):
+        super().__init__(message)
+        self.pair = pair
 
 
 def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | None = None):

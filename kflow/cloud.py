@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from kflow.transport import ALIGNED
 
 
 @dataclass(frozen=True)
@@ -18,20 +21,22 @@ class Frame:
     moving: Bool[Tensor, " d"]
     still: Float[Tensor, " s"]
     dtype: torch.dtype
+    fill: int  # columns of zeros, which nothing moves, that align the rows
 
     @classmethod
-    def of(cls, x: Float[Tensor, "n d"], dtype: torch.dtype, drop_still: bool) -> "Frame":
-        """The frame of the training points x; drop_still only where the kernel is radial."""
+    def of(cls, x: Float[Tensor, "n d"], dtype: torch.dtype, radial: bool) -> "Frame":
+        """The frame of the training points x; only a radial kernel may be shown fewer columns."""
         moving = (x != x[0]).any(dim=0)
-        if not drop_still or not moving.any():
+        if not radial or not moving.any():
             moving = torch.ones_like(moving)
-        return cls(moving, x[0, ~moving].clone(), dtype)
+        align = ALIGNED if radial and dtype == torch.float64 else 1
+        return cls(moving, x[0, ~moving].clone(), dtype, -int(moving.sum()) % align)
 
     def take(self, x: Float[Tensor, "n d"]) -> "Cloud":
         """A copy of the points x in this frame."""
         still = x[:, ~self.moving]
         away = (still - self.still).square().sum(1).to(self.dtype)
-        points = x[:, self.moving].to(self.dtype, copy=True).contiguous()
+        points = F.pad(x[:, self.moving].to(self.dtype, copy=True), (0, self.fill)).contiguous()
         return Cloud(self, points, away if away.any() else None, still, x.dtype)
 
 
@@ -51,6 +56,6 @@ class Cloud:
     def full(self) -> Float[Tensor, "n d"]:
         """A fresh copy with all columns, in the dtype that the data came in."""
         out = self.still.new_empty(len(self), len(self.frame.moving))
-        out[:, self.frame.moving] = self.points.to(self.dtype)
+        out[:, self.frame.moving] = self.points[:, : int(self.frame.moving.sum())].to(out)
         out[:, ~self.frame.moving] = self.still
         return out

@@ -90,5 +90,6 @@ def _not_positive_definite(pivot: int, nugget: float, x: Tensor) -> NotPositiveD
     return NotPositiveDefinite(
         f"the Gram matrix of {n} points fails at pivot {pivot} with nugget {nugget:g}: points {i} "
         f"and {j} are {float(distances[i, j]):.1e} apart; drop one, or pass a nugget of about "
-        f"{suggestion:.0e}"
+        f"{suggestion:.0e}",
+        pair=(i, j),
     )

@@ -54,7 +54,7 @@ class Run:
         flow, x = self.flow, self.x.detach()
         dtype = torch.float64 if flow.precision == "float64" else torch.float32
         self.mixed = transport.uses_mixed(flow.precision, x.device)
-        self.frame = Frame.of(x, dtype, drop_still=isinstance(flow.kernel, Radial))
+        self.frame = Frame.of(x, dtype, radial=isinstance(flow.kernel, Radial))
         self.training = self.frame.take(x)
         self.carried = self.frame.take(x[:0] if self.carry is None else self.carry.detach())
         self.labels = checks.wide(self.y.detach())
@@ -114,7 +114,9 @@ class Run:
         try:
             played = game.play(flow.kernel, wide, y, coarse, flow.nugget)
         except checks.NotPositiveDefinite as error:
-            raise checks.NotPositiveDefinite(f"at layer {k}: {error}") from error
+            pair = error.pair and tuple(sample.fine[list(error.pair)].tolist())
+            rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
+            raise checks.NotPositiveDefinite(f"at layer {k}: {error}{rows}", pair) from error
         g = -played.gradient
         eps = flow.step(wide, g)
         c = eps * torch.cholesky_solve(g, played.factor)
@@ -176,12 +178,12 @@ class Run:
             return
         tensors, facts = state
         layer = facts["layer"]
-        refuse_other_run(checkpoint.path, facts["fingerprint"], self.fingerprint(layer))
         if layer > self.layers:
             raise ValueError(
                 f"the checkpoint {checkpoint.path} already has {layer} layers, more than the "
                 f"{self.layers} asked for; ask for at least as many, or choose another path"
             )
+        refuse_other_run(checkpoint.path, facts["fingerprint"], self.fingerprint(layer))
         if self.kept is not None:
             self.kept.truncate(layer)
         self.layer = self.saved_at = layer
@@ -222,8 +224,10 @@ def _next_multiple(layer: int, of: int) -> int:
 
 
 def _name(rule) -> str:
-    """A kernel or step rule as it is written, without the address that Python gives a function."""
-    return repr(rule) if is_dataclass(rule) else f"{rule.__module__}.{rule.__qualname__}"
+    """A kernel or step rule as it is written, without the address that Python gives an object."""
+    if is_dataclass(rule):
+        return repr(rule)
+    return f"{rule.__module__}.{getattr(rule, '__qualname__', type(rule).__qualname__)}"
 
 
 def _numbers_and_tensors(found, layer: int) -> dict:

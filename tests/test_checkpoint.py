@@ -1,0 +1,180 @@
+"""A run that is killed and started again ends in the bits of an unbroken one."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+import kflow
+from kflow import checkpoint
+
+
+def run(path=None, layers=60, pause=0.0, **change):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, generator=rng, dtype=torch.float64)
+    y = torch.nn.functional.one_hot(torch.arange(40) % 4, 4).double()
+    settings = dict(
+        kernel=kflow.Gaussian(1.5), n_fine=10, step=kflow.MaxDisplacement(0.05), nugget=1e-3
+    )
+    options = dict(observe_at=range(0, layers + 1, 10), checkpoint_every=7, lookahead=3)
+    settings |= {k: change.pop(k) for k in list(change) if k in settings}
+    options |= change
+
+    def observe(state):
+        time.sleep(pause)
+        return {"rho": float(state.rho.sum()), "where": state.points[:2]}
+
+    flow = kflow.KernelFlow(**settings)
+    generator = torch.Generator().manual_seed(1)
+    end = flow.run(x, y, layers, generator, carry=x[:3] + 1, observe=observe, checkpoint=path,
+                   **options)  # fmt: skip
+    return end, generator
+
+
+def run_slowly(path):
+    torch.set_num_threads(1)
+    run(path, pause=0.05)
+
+
+def assert_same(one, other):
+    (path, rng), (path2, rng2) = one, other
+    for name in ("points", "carried", "rho", "eps"):
+        assert torch.equal(getattr(path, name), getattr(path2, name)), name
+    assert path.observed.keys() == path2.observed.keys()
+    for layer, found in path.observed.items():
+        assert found["rho"] == path2.observed[layer]["rho"]
+        assert torch.equal(found["where"], path2.observed[layer]["where"])
+    assert torch.equal(rng.get_state(), rng2.get_state())
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.12, 0.21])
+def test_a_run_killed_at_any_instant_ends_in_the_same_bits(tmp_path, delay):
+    path = tmp_path / "flow.safetensors"
+    worker = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(path,))
+    worker.start()
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(delay)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    assert path.exists()
+    assert_same(run(path), run())
+
+
+def test_a_finished_run_grows(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30)
+    assert_same(run(path, layers=60), run())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(nugget=1e-2), "nugget was 0.001, is now 0.01"),
+        (dict(kernel=kflow.Gaussian(2.0)), r"kernel was Gaussian\(gamma=1.5\), is now"),
+        (dict(lookahead=5), "lookahead was 3, is now 5"),
+        (dict(observe_at=[5]), "observe_at was 0 10 20"),
+        (dict(layers=20, observe_at=range(0, 21, 10)), "already has 60 layers"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, says):
+    path = tmp_path / "flow.safetensors"
+    run(path)
+    with pytest.raises(ValueError, match=says):
+        run(path, **change)
+
+
+def test_a_checkpoint_of_another_thread_count_is_refused(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    run(path)
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match="threads was 1, is now 2"):
+        run(path)
+
+
+def test_a_corrupt_checkpoint_is_named_and_the_previous_one_used(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    run(path)
+    raw = bytearray(path.read_bytes())
+    raw[-5] ^= 1  # one bit of a tensor: the format alone would not notice
+    path.write_bytes(raw)
+    with pytest.warns(UserWarning, match="flow.safetensors is corrupt"):
+        again = run(path)
+    assert_same(again, run())
+
+
+def test_two_corrupt_checkpoints_are_an_error_that_names_both(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    run(path)
+    for file in (path, tmp_path / "flow.safetensors.previous"):
+        file.write_bytes(b"nothing")
+    with (
+        pytest.warns(UserWarning, match="is corrupt"),
+        pytest.raises(ValueError, match="no sound checkpoint.*previous"),
+    ):
+        run(path)
+
+
+def test_two_runs_on_one_checkpoint_exclude_each_other(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    with (
+        checkpoint.Checkpoint(path),
+        pytest.raises(BlockingIOError, match="another run holds the checkpoint"),
+    ):
+        run(path)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_last_state(tmp_path, monkeypatch):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30)
+    before = path.read_bytes()
+
+    def full(tensors, file, metadata=None):
+        file.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(OSError, match="could not be written.*the last one is intact"):
+            run(path)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "flow.safetensors", "flow.safetensors.lock", "flow.safetensors.previous",
+    ]  # fmt: skip
+    assert_same(run(path), run())
+
+
+def test_a_path_that_cannot_be_written_is_said_before_the_first_layer(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot be written"):
+        run(tmp_path / "file" / "flow.safetensors")
+
+
+def test_a_flow_that_breaks_keeps_its_last_checkpoint(tmp_path):
+    path = tmp_path / "flow.safetensors"
+
+    class Breaks:
+        """A step rule that fails after twenty games."""
+
+        games = 0
+
+        def __call__(self, z, g):
+            self.games += 1
+            return torch.tensor(0.01 if self.games <= 20 else float("nan"))
+
+    with pytest.raises(FloatingPointError, match="layer 20 .*checkpoint of layer 14 is kept"):
+        run(path, step=Breaks(), lookahead=1)
+    assert path.exists()
+
+
+def test_kept_layers_resume_with_the_run(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30, keep_layers=tmp_path / "kept")
+    end, _ = run(path, keep_layers=tmp_path / "kept")
+    assert torch.equal(end.transform(torch.ones(2, 3)), run(keep_layers=True)[0].transform(
+        torch.ones(2, 3)))  # fmt: skip

@@ -1,0 +1,244 @@
+import math
+
+import pytest
+import torch
+
+import kflow
+from kflow import game, transport
+from tests import reference
+
+
+@pytest.fixture
+def data(rng):
+    x = torch.randn(40, 3, generator=rng, dtype=torch.float64)
+    y = torch.nn.functional.one_hot(torch.arange(40) % 4, 4).double()
+    return x, y
+
+
+def flow(**change):
+    settings = dict(
+        kernel=kflow.Gaussian(1.5),
+        n_fine=10,
+        step=kflow.MaxDisplacement(0.1),
+        nugget=1e-3,
+        precision="float64",
+    )
+    return kflow.KernelFlow(**settings | change)
+
+
+def seed(k=0):
+    return torch.Generator().manual_seed(k)
+
+
+def test_a_layer_is_drawn_played_and_interpolated_as_the_talk_says(data):
+    x, y = data
+    path = flow().run(x, y, 1, seed(), carry=x[:5] + 0.1)
+    sample = game.draw(40, 10, seed())
+    z, labels = x[sample.fine].numpy(), y[sample.fine].numpy()
+    arguments = ("Gaussian", z, labels, sample.coarse.numpy(), 1.5, 1e-3)
+    g = -reference.gradient(*arguments)
+    eps = 0.1 / (g**2).sum(1).max() ** 0.5
+    assert float(path.rho[0]) == pytest.approx(reference.rho(*arguments))
+    assert float(path.eps[0]) == pytest.approx(eps, rel=1e-6)
+    for moved, start in ((path.points, x), (path.carried, x[:5] + 0.1)):
+        expected = reference.layer("Gaussian", start.numpy(), z, g, eps, 1.5, 1e-3)
+        torch.testing.assert_close(moved, torch.from_numpy(expected), rtol=1e-6, atol=1e-6)
+
+
+def test_without_a_nugget_batch_points_move_by_eps_g(data):
+    x, y = data
+    path = flow(nugget=0.0).run(x, y, 1, seed())
+    sample = game.draw(40, 10, seed())
+    _, gradient = kflow.rho_and_gradient(
+        kflow.Gaussian(1.5), x[sample.fine], y[sample.fine], sample.coarse
+    )
+    moved = path.points[sample.fine] - x[sample.fine]
+    torch.testing.assert_close(moved, -path.eps[0] * gradient, rtol=1e-6, atol=1e-9)
+
+
+def test_a_small_enough_layer_lowers_rho(data):
+    x, y = data
+    coarse = game.draw(40, 40, seed()).coarse
+    before, gradient = kflow.rho_and_gradient(kflow.Gaussian(1.5), x, y, coarse, 1e-3)
+    after = kflow.rho(kflow.Gaussian(1.5), x - 1e-4 * gradient, y, coarse, 1e-3)
+    assert float(after - before) == pytest.approx(-1e-4 * float(gradient.square().sum()), rel=0.01)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_test_point_equal_to_a_training_point_follows_it_to_the_bit(data, precision):
+    x, y = data
+    path = flow(precision=precision).run(x, y, 20, seed(), carry=x[3:5])
+    assert torch.equal(path.carried, path.points[3:5])
+
+
+def test_looking_ahead_changes_nothing(data):
+    x, y = data
+    one = flow().run(x, y, 20, seed(), carry=x[:5] + 0.1)
+    for lookahead in (4, 10):
+        ahead = flow().run(x, y, 20, seed(), carry=x[:5] + 0.1, lookahead=lookahead)
+        torch.testing.assert_close(ahead.points, one.points, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ahead.carried, one.carried, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ahead.rho, one.rho, rtol=1e-12, atol=0)
+
+
+def test_observing_changes_no_game(data):
+    x, y = data
+    seen = []
+    one = flow().run(x, y, 12, seed())
+    other = flow().run(
+        x, y, 12, seed(), lookahead=5, observe=lambda s: seen.append(s.layer), observe_at=(0, 3, 12)
+    )
+    assert seen == [0, 3, 12]
+    torch.testing.assert_close(other.points, one.points, rtol=0, atol=1e-12)
+
+
+def test_an_observer_sees_full_copies_and_its_finds_are_kept(data):
+    x, y = data
+    x = torch.cat([x, torch.full((40, 1), 2.5, dtype=torch.float64)], dim=1)
+
+    def observe(state):
+        assert state.points.shape == (40, 4) and len(state.rho) == state.layer
+        state.points.zero_()  # an observer cannot harm the flow
+        return {"layer": state.layer, "first": state.carried[0]}
+
+    path = flow().run(x, y, 6, seed(), carry=x[:1], observe=observe, observe_at=[0, 6])
+    assert path.observed[6]["layer"] == 6
+    assert torch.equal(path.observed[0]["first"], x[0])
+    assert torch.equal(path.observed[6]["first"], path.points[0])
+    assert torch.equal(path.points[:, 3], x[:, 3])
+
+
+def test_columns_that_all_training_points_share_are_left_out_exactly(data):
+    x, y = data
+    new = x[:5] + 0.1
+    wide = torch.cat([x, torch.full((40, 2), 2.5, dtype=torch.float64)], dim=1)
+    other = torch.cat([new, torch.tensor([[2.5, 2.0]] * 5, dtype=torch.float64)], dim=1)
+    path = flow().run(wide, y, 8, seed(), carry=other)
+    assert torch.equal(path.carried[:, 3:], other[:, 3:])
+
+    def kernel(a, b):  # the same kernel, as a callable, is not given the shortcut
+        return kflow.Gaussian(1.5)(a, b)
+
+    slow = flow(kernel=kernel).run(wide, y, 8, seed(), carry=other)
+    torch.testing.assert_close(path.points, slow.points, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(path.carried, slow.carried, rtol=1e-9, atol=1e-9)
+
+
+def test_two_runs_of_a_seed_are_the_same_bits_and_leave_the_generator_alike(data):
+    x, y = data
+    rngs = seed(), seed()
+    one, other = (flow().run(x, y, 9, rng) for rng in rngs)
+    assert torch.equal(one.points, other.points)
+    assert torch.equal(rngs[0].get_state(), rngs[1].get_state())
+    assert torch.equal(x, data[0])
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+def test_kept_layers_move_new_points_as_carrying_them_does(data, where, tmp_path):
+    x, y = data
+    new = x[:7] + 0.1
+    keep = True if where == "memory" else tmp_path / "layers"
+    path = flow().run(x, y, 15, seed(), carry=new, keep_layers=keep, lookahead=4)
+    assert torch.equal(path.transform(new), path.carried)
+    assert torch.equal(path.transform(x), path.points)
+    torch.testing.assert_close(path.kernel(new, x), kflow.Gaussian(1.5)(path.carried, path.points))
+
+
+def test_the_deep_kernel_nests_outside_and_the_printed_inner_form_differs_after_two_layers(data):
+    x, y = data
+    kernel = kflow.Gaussian(1.5)
+    path = flow().run(x, y, 2, seed(), keep_layers=True)
+    # float64 batches are filled up with columns of zeros
+    first, second = (transport.Layer(layer.z[:, :3], layer.c[:, :3]) for layer in path.layers)
+
+    def shift(layer, at, points):
+        """eps sum_i c_i K(z_i, at), added to points."""
+        return points + kernel(at, layer.z) @ layer.c
+
+    f2 = shift(first, x, x)  # F after one layer
+    outer = shift(second, f2, f2)  # K_n(x, x') = K_1(F(x) + eps sum c_i K_{n-1}(x_i, x), ...)
+    inner = shift(first, shift(second, f2, x), shift(second, f2, x))
+    torch.testing.assert_close(path.kernel(x, x), kernel(outer, outer))
+    one = flow().run(x, y, 1, seed(), keep_layers=True)
+    torch.testing.assert_close(one.kernel(x, x), kernel(f2, f2))
+    assert float((kernel(inner, inner) - kernel(outer, outer)).abs().max()) > 1e-4
+
+
+def test_outputs_have_the_dtype_of_the_data(data):
+    x, y = data
+    path = flow(precision="float32").run(x.float(), y.float(), 2, seed(), carry=x[:1].float())
+    assert path.points.dtype == path.carried.dtype == torch.float32
+    assert flow(precision="float32").run(x, y, 2, seed()).points.dtype == torch.float64
+
+
+def test_zero_layers_return_the_points(data):
+    x, y = data
+    assert torch.equal(flow().run(x, y, 0, seed()).points, x)
+
+
+def test_a_broken_flow_names_its_layer(data):
+    x, y = data
+    with pytest.raises(kflow.NotPositiveDefinite, match=r"at layer 0: .*rows [01] and [01] of x"):
+        flow(nugget=0.0, n_fine=40).run(x[[0, 0, *range(2, 40)]], y, 3, seed())
+
+    def explode(z, g):
+        return torch.tensor(math.nan)
+
+    with pytest.raises(FloatingPointError, match="at layer 0 the step became NaN"):
+        flow(step=explode).run(x, y, 3, seed())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(n_fine=9), "even"),
+        (dict(n_fine=42), "at most 40"),
+        (dict(nugget=-1), "nugget must be at least 0"),
+        (dict(precision="bf16"), "float64, float32, mixed, not 'bf16'"),
+        (dict(layers=-1), "layers must be at least 0"),
+        (dict(lookahead=0), "lookahead must be at least 1"),
+        (dict(observe=print, observe_at=[7]), "observe_at names layer 7, beyond the 5 layers"),
+        (dict(observe_at=[2]), "observe is None"),
+        (dict(carry=torch.zeros(2, 5)), "carry must have 3 columns"),
+        (dict(y=torch.zeros(40, 2)), "rho is 0/0"),
+        (dict(keep_layers=True, layers=10**12), "keep_layers needs .* GB"),
+    ],
+)
+def test_bad_input_is_refused_by_name(change, says, data):
+    x, y = data
+    given = dict(x=x, y=y, layers=5, rng=seed()) | change
+    settings = {k: given.pop(k) for k in ("n_fine", "nugget", "precision") if k in given}
+    with pytest.raises(ValueError, match=says):
+        flow(**settings).run(**given)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(kernel=1.5), "kernel must be callable"),
+        (dict(step=0.1), "step must be a rule"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused(change, says):
+    with pytest.raises(TypeError, match=says):
+        flow(**change)
+
+
+def test_an_observer_may_return_only_numbers_and_tensors(data):
+    x, y = data
+    with pytest.raises(TypeError, match="'what' of type str at layer 0"):
+        flow().run(x, y, 1, seed(), observe=lambda s: {"what": "text"}, observe_at=[0])
+
+
+def test_a_path_without_layers_says_how_to_move_new_points(data):
+    x, y = data
+    with pytest.raises(ValueError, match="carry=x_new"):
+        flow().run(x, y, 1, seed()).transform(x)
+
+
+def test_progress_is_one_line_with_layer_rho_speed_and_time_left(data, capsys):
+    x, y = data
+    flow().run(x, y, 5, seed(), progress=True)
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("layer 5/5  rho 0.")
+    assert said[0].endswith("0:00:00 left")
