@@ -56,7 +56,8 @@ def begin(chapter: str, parameters: Mapping | None = None) -> None:
         values = complete(schema, given)
         defaults = {name: parameter.default for name, parameter in schema.items()}
         space.update(values)
-    _chapter = Chapter(_slug(chapter), values, defaults)
+    _slug(chapter.replace("_", "-"))  # the name of the notebook, which may hold underscores
+    _chapter = Chapter(chapter, values, defaults)
 
 
 def quantity(name: str, value, kind: str, **rule) -> Quantity:
