@@ -25,7 +25,7 @@ COLORS = {  # Okabe and Ito's colours; the dark set is lighter where the ground 
 STYLE = {
     "figure.constrained_layout.use": True,
     "figure.dpi": 150,
-    "savefig.dpi": 150,
+    "savefig.dpi": 200,
     "savefig.transparent": True,
     "font.size": 10,
     "axes.spines.top": False,

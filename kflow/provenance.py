@@ -27,10 +27,14 @@ def commit() -> dict:
     """The source's commit and whether it was changed since; `id` is None outside a repository."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
-        return {"id": os.environ.get("KFLOW_COMMIT"), "dirty": None}
-    head = _git(root, "rev-parse", "HEAD")
+        return {"id": None, "date": None, "dirty": None}
+    head, _, date = _git(root, "show", "-s", "--format=%H %cs", "HEAD").partition(" ")
     watched = ("kflow", "notebooks", "pyproject.toml", "constraints.txt")
-    return {"id": head or None, "dirty": bool(_git(root, "status", "--porcelain", "--", *watched))}
+    return {
+        "id": head or None,
+        "date": date or None,
+        "dirty": bool(_git(root, "status", "--porcelain", "--", *watched)),
+    }
 
 
 def versions() -> dict[str, str]:
