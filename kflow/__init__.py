@@ -12,11 +12,14 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
+from kflow.ode import EffectiveODE, Exact, MonteCarlo, Solution
 from kflow.running import State
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
 __all__ = [
     "Constant",
+    "EffectiveODE",
+    "Exact",
     "FlowPath",
     "Gaussian",
     "Interpolant",
@@ -25,10 +28,12 @@ __all__ = [
     "Matern32",
     "Matern52",
     "MaxDisplacement",
+    "MonteCarlo",
     "NotPositiveDefinite",
     "RationalQuadratic",
     "RelativeDisplacement",
     "Sample",
+    "Solution",
     "State",
     "draw",
     "error_rate",

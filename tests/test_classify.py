@@ -1,0 +1,88 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import kflow
+
+
+@pytest.fixture
+def clusters(rng):
+    """Three classes of 20 points each, far apart, and 30 test points among them."""
+    centres = torch.tensor([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
+    label = torch.arange(60) % 3
+    test_label = torch.arange(30) % 3
+    y, y_test = (torch.nn.functional.one_hot(k, 3).float() for k in (label, test_label))
+    x = centres[label] + 0.3 * torch.randn(60, 2, generator=rng)
+    x_test = centres[test_label] + 0.3 * torch.randn(30, 2, generator=rng)
+    return x, y, x_test, y_test
+
+
+def test_one_point_per_class_is_enough_where_classes_are_far_apart(clusters, rng):
+    rate = kflow.error_rate(kflow.Gaussian(2.0), *clusters, 3, rng, 1e-6, per_class=True)
+    assert rate == 0
+
+
+def test_points_of_one_class_only_give_the_error_of_guessing_it(clusters, rng):
+    x, y, x_test, y_test = clusters
+    y = torch.zeros_like(y)
+    y[:, 0] = 1
+    assert kflow.error_rate(kflow.Gaussian(2.0), x, y, x_test, y_test, 6, rng) == pytest.approx(
+        2 / 3
+    )
+
+
+def test_the_rate_counts_wrong_test_points(clusters, rng):
+    x, y, x_test, y_test = clusters
+    y_test = y_test.clone()
+    y_test[:6] = y_test[[1, 2, 0, 4, 5, 3]]  # six labels that no classifier can get right
+    rate = kflow.error_rate(kflow.Gaussian(2.0), x, y, x_test, y_test, 60, rng, 1e-6)
+    assert rate == pytest.approx(6 / 30)
+
+
+def test_one_output_is_classified_by_its_sign(clusters, rng):
+    x, y, x_test, y_test = clusters
+    one, one_test = 2 * y[:, :1] - 1, 2 * y_test[:, :1] - 1
+    assert kflow.error_rate(kflow.Gaussian(2.0), x, one, x_test, one_test, 60, rng, 1e-6) == 0
+    assert kflow.error_rate(
+        kflow.Gaussian(2.0), x, one, x_test, one_test, 2, rng, 1e-6, per_class=True
+    ) <= 1 / 3  # fmt: skip
+
+
+def test_the_table_is_average_min_max_and_standard_deviation_over_layers():
+    rates = {10: {600: 0.1, 60: 0.3}, 20: {600: 0.2, 60: 0.3}, 30: {600: 0.6, 60: 0.3}}
+    table = kflow.error_table(rates)
+    expected = pd.DataFrame(
+        {"average": [0.3, 0.3], "min": [0.1, 0.3], "max": [0.6, 0.3],
+         "std": [np.std([0.1, 0.2, 0.6], ddof=1), 0.0]},
+        index=pd.Index([600, 60], name="N_I"),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(table, expected)
+
+
+def test_a_table_needs_every_rate():
+    with pytest.raises(ValueError, match="rates is empty"):
+        kflow.error_table({})
+    with pytest.raises(ValueError, match="rates at layer 20 lack"):
+        kflow.error_table({10: {600: 0.1, 60: 0.3}, 20: {600: 0.2}})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(n_interp=61), "n_interp must be at most 60"),
+        (dict(n_interp=4, per_class=True), "multiple of the 3 classes, not 4"),
+        (dict(n_interp=60, per_class=True, only=30), "class 0 has 10 points, fewer than the 20"),
+        (dict(x_test=torch.zeros(0, 2), y_test=torch.zeros(0, 3)), "x_test is empty"),
+        (dict(x_test=torch.zeros(30, 5)), "x_test must have 2 columns"),
+        (dict(y_test=torch.zeros(30, 2)), "y_test must have 3 columns"),
+    ],
+)
+def test_bad_input_is_refused_by_name(change, says, clusters, rng):
+    x, y, x_test, y_test = clusters
+    given = dict(x=x, y=y, x_test=x_test, y_test=y_test, n_interp=6) | change
+    if only := given.pop("only", None):
+        given |= dict(x=torch.cat([x[:only], x[:30]]), y=torch.cat([y[:only], y[:30]]))
+        given["y"] = torch.roll(torch.eye(3)[[0] * 10 + [1] * 25 + [2] * 25], 5, 0)
+    with pytest.raises(ValueError, match=says):
+        kflow.error_rate(kflow.Gaussian(2.0), rng=rng, nugget=1e-6, **given)
