@@ -14,7 +14,11 @@ imported as modules. The letters: n points, m other points, d features, c output
 [Notation](notation.md) gives the mathematical symbol of each name.
 """
 AUTO = "```{{eval-rst}}\n.. {kind}:: {name}\n{options}```\n"
-MEMBERS = "   :members:\n   :special-members: __call__\n"
+MEMBERS = """   :members:
+   :inherited-members: tuple
+   :special-members: __call__
+   :exclude-members: of_squared, slope, count, index
+"""
 
 
 def page():

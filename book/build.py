@@ -13,12 +13,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import api
 import nbformat
 import pairs
 import yaml
+from filelock import FileLock
 
 from kflow import execution
 
@@ -42,13 +44,15 @@ def pages_of_toc():
     return [toc["root"], *(s["file"] for s in sections)]
 
 
-def check():
+def check(strict=True):
     """Refuse another jupyter-book, a page without file, and a file without page."""
     version = importlib.metadata.version("jupyter-book")
     if not version.startswith("1."):
         raise BuildFailed(f"jupyter-book {version} is another program: install jupyter-book<2")
     pages = pages_of_toc()
     sources = set(page_sources()) | set(execution.chapters(ROOT))
+    if not strict:
+        return
     if missing := [p for p in pages if p not in sources | GENERATED]:
         raise BuildFailed(f"_toc.yml names pages that are not there: {', '.join(missing)}")
     if unlisted := sorted(sources - set(pages)):
@@ -148,20 +152,28 @@ def sphinx(builder, *options):
 
 
 def get_execution(name, preview):
-    """Execute a chapter if it is stale; in a preview, only if it never was."""
-    old = execution.latest(name, ROOT) if preview else None
-    return old or execution.execute(name, root=ROOT)
+    """Execute a chapter if it is stale; a preview takes what there is, or the bare notebook."""
+    if not preview:
+        return execution.execute(name, root=ROOT)
+    bare = replace(execution.plan(name, root=ROOT), folder=ROOT / "notebooks")
+    return execution.latest(name, ROOT) or bare
 
 
 def build(force=False, preview=False):
     """Bring the site up to date; return whether it had to be built.
 
-    A preview takes the latest execution of each chapter, however old, and executes only those that
-    have none: an author sees a change of prose or style at once.
+    A preview takes the latest execution of each chapter, however old, and executes nothing: an
+    author sees a change of prose or style at once.
     """
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "_build" / "build.lock"):
+        return _build(force, preview)
+
+
+def _build(force, preview):
     for name in pairs.differing(write=True):
         print(f"notebooks/{name} written from its source: commit it")
-    check()
+    check(strict=not preview)
     executions = [get_execution(name, preview) for name in execution.chapters(ROOT)]
     wanted, stamp = fingerprint(executions), ROOT / "_build" / "site.json"
     made = json.loads(stamp.read_text())["fingerprint"] if stamp.is_file() else None

@@ -20,7 +20,15 @@ from pathlib import Path
 
 FORMAT = "1"  # raise it when the meaning of an execution's folder changes
 KEPT = 6  # executions of one notebook that are kept, the latest ones
-NOT_IN_A_RESULT = {"__main__.py", "execution.py"}  # kflow's files that no notebook imports
+NOT_IN_A_RESULT = {  # kflow's files that no notebook imports
+    "__main__.py",
+    "execution.py",
+    "compare.py",
+    "citation.py",
+    "verify.py",
+    "cost.py",
+    "paper_check.py",
+}
 
 
 class ExecutionFailed(RuntimeError):
