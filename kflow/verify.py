@@ -1,0 +1,162 @@
+"""Regenerate the published figures and say which numbers agree."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kflow import execution, records
+from kflow.compare import PASSED, Row, accept, compare
+from kflow.execution import ExecutionFailed
+from kflow.parameters import nearest
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows of the figures that were made again; names of the paper-scale records that were not."""
+
+    rows: list[Row]
+    paper: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return all(row.verdict in PASSED for row in self.rows)
+
+    def to_json(self) -> dict:
+        """The verdict for machines."""
+        return {
+            "passed": self.passed,
+            "rows": [row.to_json() for row in self.rows],
+            "not_re_run": self.paper,
+        }
+
+    def table(self) -> str:
+        """One line per number and, last, the verdict."""
+        head = (
+            "figure",
+            "quantity",
+            "published",
+            "regenerated",
+            "difference",
+            "allowed",
+            "verdict",
+        )
+        lines = [
+            (
+                row.slug,
+                row.quantity,
+                short(row.published),
+                short(row.regenerated),
+                short(row.difference),
+                row.allowed,
+                row.verdict,
+            )
+            for row in self.rows
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in (head, *lines)
+        ]
+        text += [f"paper scale, {name}: not re-run here" for name in self.paper]
+        wrong = [row for row in self.rows if row.verdict not in PASSED]
+        figures = len({row.slug for row in self.rows})
+        text.append(f"{len(self.rows)} rows of {figures} figures: {len(wrong)} differ")
+        text += [f"differs: {row.slug}/{row.quantity}" for row in wrong]
+        return "\n".join(text)
+
+
+def short(value: object) -> str:
+    """A value in few characters; nothing for None."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def published(root: Path) -> dict[str, Path]:
+    """The folders of the published records by slug."""
+    return {path.parent.name: path.parent for path in (root / "book/records").glob("*/record.json")}
+
+
+def made(root: Path) -> dict[str, str]:
+    """The chapter of every figure that a latest execution has made, by slug."""
+    found = {}
+    for name in execution.chapters(root):
+        if last := execution.latest(name, root):
+            found |= {path.name: name for path in (last.output / "figures").glob("*")}
+    return found
+
+
+def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
+    """The notebooks that make these figures (all without slugs); an unknown slug is refused."""
+    if not slugs:
+        return execution.chapters(root)
+    owners = made(root)
+    for slug, folder in published(root).items():
+        owners.setdefault(slug, json.loads((folder / "record.json").read_text())["notebook"])
+    for slug in slugs:
+        if slug not in owners:
+            raise ValueError(f"unknown figure {slug!r}: {nearest(slug, owners)}")
+    return sorted({owners[slug] for slug in slugs})
+
+
+def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
+    """Compare figures (all without slugs) with their records; stale chapters are executed first."""
+    rows, known = [], published(root)
+    for chapter in chapters_of(slugs, root):
+        owned = [s for s, folder in known.items() if owner(folder) == chapter]
+        try:
+            done = execution.execute(chapter, root=root, progress=progress)
+        except ExecutionFailed as error:
+            rows.append(Row(chapter, "execution", "file", None, None, str(error), "differs"))
+            continue
+        figures = {path.name: path for path in (done.output / "figures").glob("*")}
+        for slug in sorted({*owned, *figures}):
+            if slugs and slug not in slugs:
+                continue
+            if slug not in known:
+                cure = f"no published record: python -m kflow accept {slug}"
+                rows.append(Row(slug, "record", "file", None, None, cure, "differs"))
+            elif slug not in figures:
+                gone = f"chapter {chapter} makes it no more"
+                rows.append(Row(slug, "record", "file", None, None, gone, "differs"))
+            else:
+                rows += compare(known[slug], figures[slug])
+    scale = [] if slugs else sorted(p.stem for p in (root / "book/records/paper").glob("*.json"))
+    return Report(rows, scale)
+
+
+def owner(folder: Path) -> str:
+    """The chapter of a published record; "" where its record can't be read."""
+    try:
+        return records.read_json(folder / "record.json")["notebook"]
+    except (records.RecordError, KeyError):
+        return ""
+
+
+def publish(slugs: Sequence[str], root: Path, progress: bool = True) -> list[str]:
+    """Accept the records of these figures (all without slugs); return the slugs.
+
+    Each is added to book/records/slugs.txt, the list of the addresses that must never vanish.
+    """
+    accepted = []
+    for chapter in chapters_of(slugs, root):
+        done = execution.execute(chapter, root=root, progress=progress)
+        for folder in sorted((done.output / "figures").glob("*")):
+            if not slugs or folder.name in slugs:
+                accept(folder, root / "book/records" / folder.name)
+                accepted.append(folder.name)
+    released = root / "book/records/slugs.txt"
+    before = released.read_text().split() if released.exists() else []
+    released.write_text("\n".join(sorted({*before, *accepted})) + "\n")
+    return accepted
+
+
+def find(slug: str, root: Path) -> Path:
+    """The folder of a figure's record: the published one, else the latest that was made."""
+    known = published(root)
+    if slug in known:
+        return known[slug]
+    chapter = chapters_of([slug], root)[0]
+    return execution.latest(chapter, root).output / "figures" / slug
