@@ -51,7 +51,8 @@ function start(given, problems) {
   const name = given.get("preset");
   if (name === null) return given.has("points") ? create({}) : PRESETS["two-points"]();
   if (Object.hasOwn(PRESETS, name)) return PRESETS[name]();
-  problems.push(`There is no preset “${short(name)}”; there are ${Object.keys(PRESETS).join(", ")}.`);
+  const names = Object.keys(PRESETS).join(", ");
+  problems.push(`There is no preset “${short(name)}”; there are ${names}.`);
   return PRESETS["two-points"]();
 }
 
@@ -81,7 +82,7 @@ function readPoints(text, problems) {
     const good = at.every((t) => t >= least && t <= most)
       && Object.hasOwn(LETTERS, letter ?? "") && rest.length === 0;
     if (!good) {
-      problems.push(`Point ${i + 1}, “${short(entry)}”, is not x,y,P (or p, M, m) and was left out.`);
+      problems.push(`Point ${i + 1}, “${short(entry)}”, is not x,y,P (or p, M, m); it was left out.`);
       continue;
     }
     read.points.push(at);

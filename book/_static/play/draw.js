@@ -184,7 +184,8 @@ export function paintTrace(canvas, trace, now, theme) {
   const top = values.reduce((most, v) => Math.max(most, v), 1e-3);
   const at = (i) => [3 + ((width - 8) * i) / last, 4 + (1 - values[i] / top) * (height - 8)];
   context.beginPath();
-  for (let i = 0; i < values.length; i++) context.lineTo(...at(i));
+  const every = Math.max(1, Math.floor(values.length / width));
+  for (let i = (values.length - 1) % every; i < values.length; i += every) context.lineTo(...at(i));
   context.lineJoin = "round";
   stroke(context, theme.ink, 1.5);
   if (values.length === 0) return;

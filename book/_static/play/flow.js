@@ -4,6 +4,9 @@ import { kernel } from "./game.js";
 
 /** @typedef {import("./game.js").Point} Point */
 
+/** Beyond this many bandwidths the kernel is below 1e-17, and a point is left out. */
+const REACH = 6.3;
+
 /**
  * The rule `kflow.MaxDisplacement`: the fastest point moves by `delta`.
  * @param {Point[]} gradient
@@ -26,12 +29,14 @@ export function maxDisplacement(gradient, delta) {
  */
 export function layer(z, game, gamma, delta) {
   const eps = maxDisplacement(game.gradient, delta);
+  const reach = REACH * gamma;
   const cx = solve(game.factor, game.gradient.map((g) => -g[0]));
   const cy = solve(game.factor, game.gradient.map((g) => -g[1]));
   return (x) => {
     let dx = 0;
     let dy = 0;
     for (let i = 0; i < z.length; i++) {
+      if (Math.abs(x[0] - z[i][0]) > reach || Math.abs(x[1] - z[i][1]) > reach) continue;
       const k = kernel(x, z[i], gamma);
       dx += k * cx[i];
       dy += k * cy[i];

@@ -108,7 +108,6 @@ export function keys(board, actions) {
     event.preventDefault();
     if (event.shiftKey) session.redo();
     else session.undo();
-    page.say("");
   });
   page.get("board").addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

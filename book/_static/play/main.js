@@ -36,7 +36,8 @@ function start(root) {
 
   /** With room for two panes, the left one always shows all points. */
   function showWhatFits() {
-    if (!page.narrow && radio("view") === "fine") root.querySelector("[value=coarse]").checked = true;
+    if (page.narrow || radio("view") !== "fine") return;
+    root.querySelector("[value=coarse]").checked = true;
   }
 
   /** Draws soon, and finely once nothing has changed for a while. */
@@ -64,21 +65,22 @@ function start(root) {
     history.replaceState(null, "", `#${write(session.state)}`);
   }
 
-  function edit(action) {
+  /** An action of the reader: it ends a run, and answers what was wrong with an address. */
+  function edit(action, say = sayRho) {
     return () => {
       stop();
       problems = [];
       action();
-      if (session.chosen !== null) page.say(describePoint(session.state, session.chosen));
+      say();
     };
   }
 
   function add(label, at) {
-    problems = [];
-    if (!session.add(at, label)) {
-      problems = [`The plane is full: at most ${LIMITS.points} points.`];
-      changed();
-    } else page.say(describePoint(session.state, session.chosen));
+    stop();
+    const added = session.add(at, label);
+    problems = added ? [] : [`The plane is full: at most ${LIMITS.points} points.`];
+    changed();
+    if (added) sayChosen();
   }
 
   function addBeside() {
@@ -98,15 +100,14 @@ function start(root) {
     page.say(game ? `Rho is ${fixed(game.rho)}. ${describeTrace(state.trace, game.rho)}` : "");
   }
 
-  function oneLayer() {
-    session.layer(checked("fresh"));
-    sayRho();
+  function sayChosen() {
+    if (session.chosen !== null) page.say(describePoint(session.state, session.chosen));
   }
 
-  function drawHalf() {
-    session.push(newHalf(session.state));
-    sayRho();
-  }
+  const oneLayer = edit(() => session.layer(checked("fresh")));
+  const drawHalf = edit(() => session.push(newHalf(session.state)));
+  const flip = edit(() => session.flip(), sayChosen);
+  const remove = edit(() => session.remove());
 
   /** The flow runs a layer a frame until it is stopped or can't go on. */
   function run() {
@@ -119,7 +120,7 @@ function start(root) {
       if (!running) return;
       pace += 0.1 * (now - last - pace);
       last = now;
-      page.pace(1000 / pace);
+      page.pace(pace);
       if (!session.layer(checked("fresh"), !first)) return void stop();
       first = false;
       requestAnimationFrame(frame);
@@ -159,18 +160,17 @@ function start(root) {
   }
 
   on("run", toggle);
-  on("layer", edit(oneLayer));
-  on("half", edit(drawHalf));
+  on("layer", oneLayer);
+  on("half", drawHalf);
   on("undo", edit(() => session.undo()));
   on("redo", edit(() => session.redo()));
-  on("flip", edit(() => session.flip()));
-  on("remove", edit(() => session.remove()));
+  on("flip", flip);
+  on("remove", remove);
   on("share", share);
   for (const button of root.querySelectorAll("[data-preset]")) {
     button.addEventListener("click", edit(() => {
       session.chosen = null;
       session.push(PRESETS[button.dataset.preset]());
-      sayRho();
     }));
   }
   for (const name of ["gamma", "nugget", "step"]) slide(name);
@@ -196,19 +196,15 @@ function start(root) {
   keys(board, {
     n: () => { session.chooseNext(1); sayChosen(); },
     p: () => { session.chooseNext(-1); sayChosen(); },
-    a: edit(addBeside),
-    f: edit(() => session.flip()),
-    delete: edit(() => { session.remove(); sayRho(); }),
-    backspace: edit(() => { session.remove(); sayRho(); }),
-    h: edit(drawHalf),
-    l: edit(oneLayer),
+    a: addBeside,
+    f: flip,
+    delete: remove,
+    backspace: remove,
+    h: drawHalf,
+    l: oneLayer,
     r: toggle,
     escape: () => session.choose(null),
   });
-
-  function sayChosen() {
-    if (session.chosen !== null) page.say(describePoint(session.state, session.chosen));
-  }
 
   onThemeChange(() => { page.retheme(); changed(); });
   new ResizeObserver(() => { showWhatFits(); changed(); }).observe(page.get("board"));

@@ -4,7 +4,7 @@ import { Frame, fit, paintArrows, paintBoundary, paintField, paintMesh, paintPoi
 import { fields } from "./field.js";
 import { position } from "./sliders.js";
 import { readTheme } from "./theme.js";
-import { brief, describe, describeTrace, fixed, trouble, verdict } from "./words.js";
+import { brief, describe, describeTrace, fixed, signOf, trouble, verdict } from "./words.js";
 
 /** Cells along the side of a pane: at rest, and least and most while something moves. */
 const CELLS = { rest: 160, least: 32, most: 96 };
@@ -43,20 +43,12 @@ export class Page {
    * @param {boolean} moving a drag or a run goes on, so be quick
    */
   render(session, choices, moving) {
-    const started = performance.now();
     const extent = moving ? Math.max(this.frame.extent, session.extent) : session.extent;
     this.frame = new Frame(this.canvases[0].clientWidth, extent);
     this.#paint(session, choices, moving ? this.cells : CELLS.rest);
     this.#numbers(session, moving);
     if (!moving) this.#words(session);
     this.#buttons(session);
-    if (moving) this.#adapt(performance.now() - started);
-  }
-
-  /** Fewer cells where a frame took long, more where there is time. */
-  #adapt(milliseconds) {
-    const wanted = milliseconds > 14 ? this.cells * 0.9 : this.cells * 1.05;
-    this.cells = Math.round(Math.min(CELLS.most, Math.max(CELLS.least, wanted)));
   }
 
   #paint(session, choices, cells) {
@@ -123,7 +115,7 @@ export class Page {
     this.get("rows").replaceChildren(...state.points.map(([x, y], i) => {
       const row = document.createElement("tr");
       const arrow = game ? game.gradient[i].map((g) => fixed(-g)) : ["–", "–"];
-      row.append(...[String(i + 1), fixed(x, 2), fixed(y, 2), state.labels[i] > 0 ? "plus" : "minus",
+      row.append(...[String(i + 1), fixed(x, 2), fixed(y, 2), signOf(state.labels[i]),
         state.green[i] ? "green" : "hidden", ...arrow].map(cell));
       return row;
     }));
@@ -167,9 +159,14 @@ export class Page {
     this.get("status").textContent = text;
   }
 
-  /** @param {number | null} framesPerSecond */
-  pace(framesPerSecond) {
-    this.get("pace").textContent = framesPerSecond === null ? ""
-      : `${Math.round(framesPerSecond)} frames a second, ${this.cells} × ${this.cells} cells`;
+  /**
+   * Tells the frame rate, and takes fewer cells where frames are slow, more where there is time.
+   * @param {number} milliseconds a frame takes
+   */
+  pace(milliseconds) {
+    const wanted = this.cells * (milliseconds > 22 ? 0.97 : 1.02);
+    this.cells = Math.round(Math.min(CELLS.most, Math.max(CELLS.least, wanted)));
+    this.get("pace").textContent =
+      `${Math.round(1000 / milliseconds)} frames a second, ${this.cells} × ${this.cells} cells`;
   }
 }

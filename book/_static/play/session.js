@@ -37,8 +37,8 @@ export class Session {
 
   /** Half the width of a plane that shows every point. */
   get extent() {
-    const far = Math.max(0, ...this.state.points.flat().map(Math.abs)) * 1.04;
-    return far <= EXTENT ? EXTENT : EXTENT * 1.25 ** Math.ceil(Math.log(far / EXTENT) / Math.log(1.25));
+    const far = Math.max(EXTENT, ...this.state.points.flat().map((t) => 1.04 * Math.abs(t)));
+    return EXTENT * 1.25 ** Math.ceil(Math.log(far / EXTENT) / Math.log(1.25));
   }
 
   /** @param {State} next a new step of the history */

@@ -12,7 +12,11 @@ function range(name) {
   return name === "nugget" ? [LEAST_NUGGET, most] : [least, most];
 }
 
-/** Where the slider stands for a number. @param {"gamma"|"nugget"|"step"} name @param {number} value */
+/**
+ * Where the slider stands for a number.
+ * @param {"gamma"|"nugget"|"step"} name
+ * @param {number} value
+ */
 export function position(name, value) {
   const [least, most] = range(name);
   if (name === "nugget" && value < least) return 0;

@@ -75,7 +75,12 @@ export function movePoint(state, i, to) {
   return edited(state, { points: replaced(state.points, i, point) });
 }
 
-/** @param {State} state @param {import("./game.js").Point} at @param {number} label @returns {State} */
+/**
+ * @param {State} state
+ * @param {import("./game.js").Point} at
+ * @param {number} label
+ * @returns {State}
+ */
 export function addPoint(state, at, label) {
   return balanced(edited(state, {
     points: [...state.points, at],
@@ -97,7 +102,12 @@ export function flipLabel(state, i) {
   return edited(state, { labels: replaced(state.labels, i, -state.labels[i]) });
 }
 
-/** @param {State} state @param {"gamma"|"nugget"|"step"} name @param {number} value @returns {State} */
+/**
+ * @param {State} state
+ * @param {"gamma"|"nugget"|"step"} name
+ * @param {number} value
+ * @returns {State}
+ */
 export function setNumber(state, name, value) {
   return { ...state, [name]: clamp(value, LIMITS[name]) };
 }

@@ -19,7 +19,8 @@ export function brief(value) {
   return `${mantissa}e${exponent}`;
 }
 
-const signOf = (label) => (label > 0 ? "plus" : "minus");
+/** @param {number} label */
+export const signOf = (label) => (label > 0 ? "plus" : "minus");
 
 /** One point. @param {State} state @param {number} i */
 export function describePoint(state, i) {
@@ -88,12 +89,12 @@ export function trouble(state, outcome) {
   }
   if (outcome.condition > 1e11) {
     return {
-      text: "K is so nearly singular that rounding shows in ρ. A smaller γ or a larger nugget helps.",
+      text: `${closeness(state)}, so that rounding shows in ρ. Move one, lower γ, or add a nugget.`,
       cure: cure(state),
     };
   }
   if (new Set(state.labels).size === 1 && n > 2) {
-    return { text: "All points have one label: there is nothing to tell apart, only a height to keep." };
+    return { text: "All points have one label: there is nothing to tell apart, only a height." };
   }
   return null;
 }
@@ -103,14 +104,17 @@ function cure(state) {
   return { label: `Set the nugget to ${brief(nugget)}`, nugget };
 }
 
-function singular(state) {
+function closeness(state) {
   const { i, j, distance } = closestPair(state.points);
-  const pair = distance < 1e-6 * state.gamma
+  return distance < 1e-6 * state.gamma
     ? `Points ${i + 1} and ${j + 1} lie on top of each other`
     : `Points ${i + 1} and ${j + 1} are ${brief(distance)} apart, too close for a γ of `
       + brief(state.gamma);
+}
+
+function singular(state) {
   return {
-    text: `${pair}, so K can't be inverted. Move one, lower γ, or add a nugget.`,
+    text: `${closeness(state)}, so K can't be inverted. Move one, lower γ, or add a nugget.`,
     cure: cure(state),
   };
 }
