@@ -2,6 +2,7 @@
 
 from kflow.checks import NotPositiveDefinite
 from kflow.classify import error_rate, error_table
+from kflow.estimators import KernelFlowClassifier
 from kflow.flow import FlowPath, KernelFlow
 from kflow.game import Sample, draw, rho, rho_and_gradient
 from kflow.interpolation import Interpolant, interpolate
@@ -25,6 +26,7 @@ __all__ = [
     "Interpolant",
     "InverseMultiquadric",
     "KernelFlow",
+    "KernelFlowClassifier",
     "Matern32",
     "Matern52",
     "MaxDisplacement",

@@ -36,8 +36,7 @@ def error_rate(
     checks.generator(rng)
     if len(x_test) == 0:
         raise ValueError("x_test is empty, so there is nothing to classify")
-    drawn = _draw_per_class(y, n_interp, rng) if per_class else _draw(len(x), n_interp, rng)
-    drawn = drawn.to(x.device)
+    drawn = _positions(y, n_interp, per_class, rng).to(x.device)
     predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
     wrong = classes(predicted) != classes(y_test)
     return float(wrong.double().mean())
@@ -66,22 +65,25 @@ def error_table(rates: Mapping[int, Mapping[int, float]]) -> pd.DataFrame:
     return table.sort_index(ascending=False)
 
 
-def _draw(n: int, size: int, rng: torch.Generator) -> Tensor:
-    return torch.randperm(n, generator=rng)[:size]
-
-
-def _draw_per_class(y: Tensor, size: int, rng: torch.Generator) -> Tensor:
+def draw_per_class(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> Tensor:
+    """Positions of `size` points of each class, drawn uniformly; of all, where it has fewer."""
     labels = classes(y).cpu()
+    members = [(labels == label).nonzero()[:, 0] for label in range(max(2, y.shape[1]))]
+    return torch.cat([m[torch.randperm(len(m), generator=rng)[:size]] for m in members])
+
+
+def _positions(y: Tensor, size: int, per_class: bool, rng: torch.Generator) -> Tensor:
+    if not per_class:
+        return torch.randperm(len(y), generator=rng)[:size]
     n_classes = max(2, y.shape[1])
     if size % n_classes:
         raise ValueError(f"n_interp must be a multiple of the {n_classes} classes, not {size}")
-    drawn = []
-    for label in range(n_classes):
-        members = (labels == label).nonzero()[:, 0]
-        if len(members) < size // n_classes:
-            raise ValueError(
-                f"class {label} has {len(members)} points, fewer than the {size // n_classes} that "
-                f"n_interp = {size} asks of each class"
-            )
-        drawn.append(members[_draw(len(members), size // n_classes, rng)])
-    return torch.cat(drawn)
+    share = size // n_classes
+    counts = torch.bincount(classes(y), minlength=n_classes)
+    if counts.min() < share:
+        label = int(counts.argmin())
+        raise ValueError(
+            f"class {label} has {int(counts[label])} points, fewer than the {share} that "
+            f"n_interp = {size} asks of each class"
+        )
+    return draw_per_class(y, share, rng)

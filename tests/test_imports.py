@@ -6,7 +6,7 @@ from pathlib import Path
 import kflow
 
 ORDER = """checks kernels interpolation game steps transport layers checkpoint cloud progress
-running flow classify ode fluctuations""".split()
+running flow classify estimators ode fluctuations""".split()
 FOLDER = Path(kflow.__file__).parent
 
 
