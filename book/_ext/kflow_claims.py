@@ -1,0 +1,187 @@
+"""The claims of the source against our numbers: {kflow-claims} PART, generated from the records."""
+
+import json
+import tomllib
+from pathlib import Path
+from statistics import fmean, stdev
+
+import figure_html
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+RECORDS = Path(__file__).resolve().parents[1] / "records"
+CLAIMS = RECORDS / "claims.toml"
+HEAD = ("claim", "the source", "ours", "how it was run", "our record", "the source says so")
+OURS = {"agrees": "agrees", "differs": "**differs**", "none": "no record yet"}
+
+
+class Claims(SphinxDirective):
+    """A table of claims: `questions`, `theory`, `roll`, `images`, `tables` or `abstract`."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Build the table; it is made again when a record or the list of claims changes."""
+        part = self.arguments[0]
+        told = tomllib.loads(CLAIMS.read_text())
+        self.env.note_dependency(str(CLAIMS))
+        stage = Path(self.env.srcdir)
+        if part == "tables":
+            rows = [table_row(stage, t, row) for t in told["table"] for row in t["rows"]]
+        else:
+            rows = [claim_row(stage, claim) for claim in told["claim"] if claim["part"] == part]
+        lines = ["````{list-table}", ":header-rows: 1", ":class: kf-claims", ""]
+        for row in (HEAD, *rows):
+            lines += [f"{'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+        box = nodes.container(classes=["kf-scroll"])
+        self.state.nested_parse(StringList([*lines, "````"], "claims"), 0, box)
+        return [box]
+
+
+def staged(stage, slugs):
+    """The figures among `slugs` that the chapters of this copy have made."""
+    return [figure_html.read(stage, s) for s in slugs if (stage / "_figures" / s).is_dir()]
+
+
+def claim_row(stage, claim):
+    """One claim: the cells of its row."""
+    name = f"**{claim['id']}** " if "id" in claim else ""
+    cells = [name + claim["text"], claim["talk"]]
+    shown = staged(stage, claim.get("figures", []))
+    large = paper_run(claim["dataset"], claim["layers"]) if "dataset" in claim else None
+    if not shown and not large:
+        return [*cells, "not run", claim.get("missing", no_chapter(claim)), "–", "not run"]
+    by_slug = {figure.record["slug"]: figure for figure in shown}
+    ours = ", ".join(f"{{numref}}`{slug}`" for slug in by_slug)
+    verdict = claim.get("missing", "shown; the source gives no number to compare")
+    slug, _, quantity = claim.get("number", "").partition("/")
+    if slug in by_slug and quantity in by_slug[slug].numbers:
+        value = by_slug[slug].numbers[quantity]
+        ours += f": {value:.3g}, {claim['judged']}"
+        verdict = judge(claim, value, by_slug[slug].numbers)
+    if "dataset" in claim:
+        verdict = scale_verdict(claim, large)
+        ours += f"; {large['settings']['layers']} layers at the talk's size" if large else ""
+    how = settings(next(iter(by_slug.values()))) if by_slug else paper_settings(large)
+    return [*cells, ours, how, records_verdict(shown), verdict]
+
+
+def no_chapter(claim):
+    """Why nothing is shown where no chapter has published a figure."""
+    return f"no figure {', '.join(claim.get('figures', []))} in this copy of the book"
+
+
+def judge(claim, value, numbers):
+    """Whether our number bears the claim out, by the rule that the claim states."""
+    if "larger_than" in claim:
+        other = numbers[claim["larger_than"].partition("/")[2]]
+        return f"{'agrees' if value > other else '**differs**'}: above {other:.3g}"
+    low, high = claim["expect"]
+    inside = "agrees" if low <= value <= high else "**differs**"
+    return f"{inside}: from {low:g} to {high:g}"
+
+
+def scale_verdict(claim, large):
+    """A claim about depth: run at the talk's size or not, and what a run costs."""
+    if large and large["settings"]["layers"] >= claim["layers"]:
+        return "shown at the talk's size"
+    reached = f"; {large['settings']['layers']} layers reached" if large else ""
+    return f"not run at {claim['layers']} layers{reached}; {cost(claim['layers'])}"
+
+
+def cost(layers):
+    """What so many layers at the talk's size take, from the runs that were made."""
+    rates = [run["seconds_moving"] / run["settings"]["layers"] for run in paper_runs()]
+    return f"about {fmean(rates) * layers / 3600:.1f} hours on 2 cores" if rates else "hours"
+
+
+def paper_runs():
+    """The committed records of runs at the talk's size."""
+    found = [json.loads(path.read_text()) for path in sorted((RECORDS / "paper").glob("*.json"))]
+    return [run for run in found if "by_layer" in run and not run["settings"]["validation"]]
+
+
+def paper_run(dataset, layers):
+    """The run of a data set that comes nearest to a depth; None without one."""
+    runs = [run for run in paper_runs() if run["settings"]["dataset"] == dataset]
+    return min(runs, key=lambda run: abs(run["settings"]["layers"] - layers), default=None)
+
+
+def table_row(stage, table, row):
+    """One row of a table of errors: the talk's four numbers, ours, and the verdict."""
+    n, *talk = row
+    cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
+    run = paper_run(table["dataset"], table["layers"][1])
+    if run is None:
+        return [*cells, *book_cells(stage, table, n)]
+    first, last = table["layers"]
+    found = errors(run, n, first, last)
+    if len(found) < 2:
+        first, last, _ = run["settings"]["tables"][-1]
+        found = errors(run, n, first, last)
+    if len(found) < 2:
+        return [*cells, *book_cells(stage, table, n)]
+    mean = fmean(found)
+    verdict = "agrees" if talk[1] <= mean <= talk[2] else "**differs**, "
+    if not talk[1] <= mean <= talk[2]:
+        verdict += "lower" if mean < talk[1] else "higher"
+    if [first, last] != table["layers"]:
+        verdict += ", at other layers"
+    how = f"{paper_settings(run)}; {len(found)} layers from {first} to {last}"
+    ours = numbers([mean, min(found), max(found), stdev(found)])
+    return [*cells, ours, how, "not re-run here", verdict]
+
+
+def errors(run, n, first, last):
+    """Errors on n points at the observed layers from first to last."""
+    layers = [k for k in run["by_layer"] if first <= int(k) <= last]
+    return [run["by_layer"][k][f"error_{n}"] for k in layers]
+
+
+def numbers(four):
+    """Average, least, largest, standard deviation of a row, in percent."""
+    mean, low, high, spread = (100 * value for value in four)
+    return f"{mean:.3g} % ({low:.3g} to {high:.3g}, standard deviation {spread:.2g})"
+
+
+def book_cells(stage, table, n):
+    """Our small run, where there is none at the talk's size: shown, and not compared."""
+    figures = staged(stage, [table["book"]])
+    name = f"last_{n}"
+    if not figures or name not in figures[0].numbers:
+        return ["not run", f"a run at this size: {cost(table['layers'][1])}", "–", "not run"]
+    ours = f"{100 * figures[0].numbers[name]:.3g} % at a small scale, {{numref}}`{table['book']}`"
+    how = f"{settings(figures[0])}; at the talk's size: {cost(table['layers'][1])}"
+    return [ours, how, records_verdict(figures), "not run at this size"]
+
+
+def records_verdict(figures):
+    """The worst verdict of some figures against their records."""
+    found = {figure.verdict for figure in figures}
+    return next((OURS[v] for v in ("differs", "none", "agrees") if v in found), "not re-run here")
+
+
+def settings(figure):
+    """Scale, seeds and machine of a figure of a chapter."""
+    record, machine = figure.record, figure.origin["hardware"]
+    scale = ", ".join(
+        f"{k} {v}" for k, v in record["parameters"].items() if isinstance(v, int) and k != "seed"
+    )
+    seeds = ", ".join(map(str, record["seeds"])) or "none"
+    return f"book scale: {scale or 'fixed'}; seeds {seeds}; {machine['cpu']}"
+
+
+def paper_settings(run):
+    """Scale, seed and machine of a run at the talk's size."""
+    told = run["settings"]
+    return (
+        f"60000 points, {told['n_fine']} a game, {told['layers']} layers; seed {told['seed']}; "
+        f"{run['hardware']}"
+    )
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.add_directive("kflow-claims", Claims)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
