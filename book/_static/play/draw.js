@@ -1,24 +1,6 @@
 /** The pictures: a pane of the plane, and the trace of rho. */
+import { fit } from "../canvas.js";
 import { zeroLines } from "./field.js";
-
-/** @typedef {import("./state.js").State} State */
-
-/**
- * Sizes a canvas to its box and the screen's pixels.
- * @param {HTMLCanvasElement} canvas
- * @returns {{context: CanvasRenderingContext2D, width: number, height: number}} in CSS pixels
- */
-export function fit(canvas) {
-  const ratio = Math.min(3, window.devicePixelRatio || 1);
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== w) canvas.width = w;
-  if (canvas.height !== h) canvas.height = h;
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return { context, width, height };
-}
 
 /** Maps the plane [-extent, extent]^2 to a square of `size` pixels, and back. */
 export class Frame {

@@ -1,4 +1,5 @@
 /** Wires the game to its page. */
+import { onThemeChange } from "../canvas.js";
 import { read, write } from "./address.js";
 import { keys, pointers } from "./hands.js";
 import { Page } from "./page.js";
@@ -6,7 +7,6 @@ import { PRESETS } from "./presets.js";
 import { Session } from "./session.js";
 import { value } from "./sliders.js";
 import { LIMITS, newHalf, setNumber } from "./state.js";
-import { onThemeChange } from "./theme.js";
 import { describePoint, describeTrace, fixed } from "./words.js";
 
 /** After this many milliseconds at rest the picture is drawn finely and the address is written. */

@@ -1,5 +1,6 @@
 /** Shows a session on the page: pictures, numbers, words, and which buttons can be pressed. */
-import { Frame, fit, paintArrows, paintBoundary, paintField, paintMesh, paintPoints, paintTrace }
+import { fit } from "../canvas.js";
+import { Frame, paintArrows, paintBoundary, paintField, paintMesh, paintPoints, paintTrace }
   from "./draw.js";
 import { fields } from "./field.js";
 import { position } from "./sliders.js";

@@ -34,10 +34,3 @@ export function shades(low, middle, high) {
   }
   return out;
 }
-
-/** Calls back when the site turns light or dark. @param {() => void} changed */
-export function onThemeChange(changed) {
-  const watched = { attributes: true, attributeFilter: ["data-theme", "data-mode"] };
-  new MutationObserver(changed).observe(document.documentElement, watched);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
-}
