@@ -98,7 +98,7 @@ def publish(
         draw = lambda: frames(n_frames - 1)  # noqa: E731
     for name, text in dict(title=title, claim=claim, caption=caption, alt=alt).items():
         if not text.strip():
-            raise ValueError(f"figure {slug!r} needs a {name}")
+            raise ValueError(f"figure {slug!r}: its {name} is empty")
     arrays = {name: _array(slug, name, value) for name, value in data.items()}
     if set(arrays) != set(columns):
         raise ValueError(

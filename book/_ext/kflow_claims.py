@@ -12,7 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 RECORDS = Path(__file__).resolve().parents[1] / "records"
 CLAIMS = RECORDS / "claims.toml"
-HEAD = ("claim", "the source", "ours", "how it was run", "our record", "the source says so")
+HEAD = ("claim", "the source says", "ours", "", "our record", "the source")
 OURS = {"agrees": "agrees", "differs": "**differs**", "none": "no record yet"}
 
 
@@ -31,9 +31,11 @@ class Claims(SphinxDirective):
             rows = [table_row(stage, t, row) for t in told["table"] for row in t["rows"]]
         else:
             rows = [claim_row(stage, claim) for claim in told["claim"] if claim["part"] == part]
-        lines = ["````{list-table}", ":header-rows: 1", ":class: kf-claims", ""]
-        for row in (HEAD, *rows):
-            lines += [f"{'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+        lines = ["````{list-table}", ":header-rows: 1", ":class: kf-claims"]
+        lines += [":widths: 26 20 30 12 12", ""]
+        for claim, talk, ours, how, *verdicts in (HEAD, *rows):
+            lines += [f"* - {claim}", f"  - {talk}", f"  - {ours}", "", f"    {how}"]
+            lines += [f"  - {verdict}" for verdict in verdicts]
         box = nodes.container(classes=["kf-scroll"])
         self.state.nested_parse(StringList([*lines, "````"], "claims"), 0, box)
         return [box]

@@ -1,0 +1,152 @@
+"""The command line, on a small book of one notebook: run, accept, verify, cite, info."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+
+from kflow import execution
+from kflow.__main__ import main
+
+CELLS = [
+    ("import matplotlib.pyplot as plt\n\nfrom kflow import figures", []),
+    ("layers: int = 3  # [1, 9] layers\nfail: bool = False  # stop with an error", ["parameters"]),
+    ('figures.begin("tiny")', []),
+    (
+        """
+def draw():
+    fig, ax = plt.subplots(figsize=(1, 1))
+    ax.plot([0, layers])
+    return fig
+
+
+assert not fail, "asked to fail"
+figures.publish(
+    "tiny-line", draw, title="A line", claim="It is straight", caption="A line", alt="A line",
+    data={"y": [0, layers]}, columns={"y": "height"}, seeds=[0],
+    quantities=[figures.quantity("height", layers, kind="close", rtol=1e-3)],
+)
+""",
+        [],
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A book whose only chapter has been run and accepted once."""
+    root = tmp_path_factory.mktemp("book")
+    (root / "notebooks").mkdir()
+    (root / "book" / "records").mkdir(parents=True)
+    (root / "_toc.yml").write_text("root: index\n")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    for i, (source, tags) in enumerate(CELLS):
+        cell = nbformat.v4.new_code_cell(source.strip(), id=f"cell-{i}")
+        cell.metadata["tags"] = tags
+        notebook.cells.append(cell)
+    nbformat.write(notebook, root / "notebooks" / "tiny.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert main(["accept", "--json"]) == 0
+    return root
+
+
+@pytest.fixture
+def book(made, tmp_path, monkeypatch):
+    """A copy, to spoil."""
+    root = shutil.copytree(made, tmp_path / "book")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_what_was_accepted_verifies(book, capsys):
+    assert (book / "book/records/slugs.txt").read_text() == "tiny-line\n"
+    assert main(["verify", "tiny-line", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["passed"] and report["rows"][0]["difference"] == 0
+    assert json.loads((book / "_build/verify.json").read_text()) == report
+
+
+def test_a_falsified_number_makes_verify_exit_1_and_name_the_quantity(book, capsys):
+    path = book / "book/records/tiny-line/record.json"
+    path.write_text(path.read_text().replace('"value": 3', '"value": 4'))
+    assert main(["verify"]) == 1
+    assert "differs: tiny-line/height" in capsys.readouterr().out
+
+
+def test_a_figure_without_a_record_fails_and_says_how_to_publish_it(book, capsys):
+    shutil.rmtree(book / "book/records/tiny-line")
+    assert main(["verify"]) == 1
+    assert "python -m kflow accept tiny-line" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["verify", "accept", "cite"])
+def test_an_unknown_slug_is_refused_with_the_nearest(book, capsys, command):
+    assert main([command, "tiny-lime"]) == 2
+    assert "did you mean 'tiny-line'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["-p", "layer", "3"], "did you mean 'layers'"),
+        (["-p", "layers", "10"], "outside"),
+        (["-p", "layers", "many"], "is not int"),
+        (["--set", "none.yml"], "no file"),
+        (["--paper"], "no file"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_runs(book, capsys, given, message):
+    assert main(["run", "tiny", *given]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_cost_is_in_proportion_to_the_layers(book, capsys):
+    assert main(["run", "tiny", "-p", "layers", "9", "--dry-run", "--json"]) == 0
+    cost = json.loads(capsys.readouterr().out)["cost"]
+    assert cost["scaled"] == ["layers"]
+    assert cost["seconds"] == pytest.approx(3 * execution.latest("tiny", book).seconds)
+
+
+def test_a_variant_is_marked_as_derived_and_its_citation_says_so(book, capsys):
+    (book / "more.yml").write_text("layers: 9\n")
+    assert main(["run", "tiny", "--set", "more.yml", "--json"]) == 0
+    (folder,) = json.loads(capsys.readouterr().out)["figures"]
+    record = json.loads((book / folder / "record.json").read_text())
+    assert (record["derived_from"], record["changed"]) == ("tiny-line", ["layers"])
+    assert main(["cite", folder]) == 0
+    assert "variant of tiny-line: layers=9" in capsys.readouterr().out
+
+
+def test_a_failed_run_exits_1_and_names_the_cell_and_the_command(book, capsys):
+    assert main(["run", "tiny", "-p", "fail", "true", "--json"]) == 1
+    said = capsys.readouterr().err
+    assert "cell 4 failed" in said and "asked to fail" in said
+    assert "python -m kflow run tiny -p fail True" in said
+    assert main(["verify", "--json"]) == 0  # the former results stay
+
+
+def test_two_executions_are_the_same_bytes(book):
+    first = execution.latest("tiny", book)
+    kept = shutil.copytree(first.folder, book / "kept")
+    again = execution.execute("tiny", root=book, force=True, progress=False)
+    for path in kept.rglob("*"):
+        if path.is_file() and path.name not in ("provenance.json", "execution.json"):
+            assert path.read_bytes() == (again.folder / path.relative_to(kept)).read_bytes(), path
+
+
+def test_a_citation_invents_nothing(book, capsys):
+    assert main(["cite", "tiny-line"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("@misc{kflow-tiny-line,")
+    assert "A line" in text and "doi" not in text.lower() and "example." not in text
+    assert main(["cite", "tiny-line", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == "kflow-tiny-line"
+
+
+def test_info_checks_the_installation(capsys):
+    assert main(["info", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["check"]["works"] and "torch" in report["versions"]

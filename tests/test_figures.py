@@ -1,0 +1,139 @@
+"""A published figure leaves its images, data and record; a wrong one is refused."""
+
+import csv
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from kflow import figures, records
+
+DATA = {"layer": np.arange(3), "error": np.array([0.3, 0.2, 0.1])}
+COLUMNS = {"layer": "layers moved so far", "error": "share of test images misclassified"}
+
+
+def draw():
+    fig, ax = plt.subplots(figsize=(2, 1.5))
+    ax.plot([0, 1, 2], [0.3, 0.2, 0.1], color=figures.color("blue"))
+    return fig
+
+
+def publish(slug="flow-error", **changes):
+    told = dict(title="Error", claim="It falls", caption="It *falls*", alt="A falling line")
+    figures.publish(slug, draw, **(told | dict(data=DATA, columns=COLUMNS) | changes))
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch):
+    monkeypatch.setenv("KFLOW_OUTPUT", str(tmp_path))
+    figures.begin("flow", parameters={"layers": 3})
+    return tmp_path / "figures"
+
+
+def test_a_figure_leaves_images_of_both_styles_its_data_and_two_records(output):
+    publish(quantities=[figures.quantity("last", np.float64(0.1), kind="close", rtol=1e-3)])
+    names = {path.name for path in (output / "flow-error").iterdir()}
+    images = {f"flow-error{t}.{e}" for t in ("", "-dark") for e in ("svg", "pdf", "png")}
+    assert names == images | {"flow-error.csv", "record.json", "provenance.json"}
+    with (output / "flow-error" / "flow-error.csv").open() as file:
+        assert [float(row["error"]) for row in csv.DictReader(file)] == [0.3, 0.2, 0.1]
+    record = records.load(output / "flow-error")
+    assert record["parameters"] == {"layers": 3}
+    assert records.quantities(record)["last"].rtol == 1e-3
+    assert not plt.get_fignums()
+
+
+def test_arrays_of_several_shapes_become_one_npz(output):
+    publish(data=DATA | {"image": np.eye(2)}, columns=COLUMNS | {"image": "a picture"})
+    with np.load(output / "flow-error" / "flow-error.npz", allow_pickle=False) as kept:
+        assert np.array_equal(kept["image"], np.eye(2))
+
+
+def test_two_publications_are_the_same_bytes(output, tmp_path, monkeypatch):
+    arrays = DATA | {"image": np.eye(2)}
+    for folder in ("one", "two"):
+        monkeypatch.setenv("KFLOW_OUTPUT", str(tmp_path / folder))
+        publish(data=arrays, columns=COLUMNS | {"image": "a picture"})
+        publish("flow-line")
+    for slug in ("flow-error", "flow-line"):
+        for path in (tmp_path / "one" / "figures" / slug).iterdir():
+            if path.name != "provenance.json":
+                twin = tmp_path / "two" / "figures" / slug / path.name
+                assert path.read_bytes() == twin.read_bytes(), path.name
+
+
+def test_seconds_stand_in_the_provenance_and_not_in_the_record(output):
+    publish(quantities=[figures.quantity("seconds", 12.0, kind="timing")])
+    assert not records.load(output / "flow-error")["quantities"]
+    origin = json.loads((output / "flow-error" / "provenance.json").read_text())
+    assert origin["timings"]["seconds"]["value"] == 12.0
+    assert set(origin["commit"]) == {"id", "date", "dirty"}
+
+
+def test_the_styles_differ_and_are_left_as_they_were(output):
+    before = plt.rcParams["text.color"]
+    publish()
+    light, dark = (output / "flow-error" / f"flow-error{t}.svg" for t in ("", "-dark"))
+    assert light.read_text() != dark.read_text()
+    assert plt.rcParams["text.color"] == before
+
+
+def test_an_animation_leaves_its_frames(output):
+    figures.publish(
+        "flow-film", frames=lambda i: draw(), n_frames=2, title="Film", claim="It moves",
+        caption="A film", alt="A line", data={}, columns={},
+    )  # fmt: skip
+    record = records.load(output / "flow-film")
+    assert record["frames"] == 2 and record["data"]["file"] is None
+    assert (output / "flow-film" / "flow-film-dark-001.png").exists()
+
+
+def test_two_figures_with_one_slug_are_refused(output):
+    publish()
+    with pytest.raises(ValueError, match="two figures with one slug, 'flow-error'"):
+        publish(title="Another")
+    figures.begin("game", parameters={})
+    with pytest.raises(ValueError, match="also in notebook 'flow'"):
+        publish()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": {"layer": "layers"}}, "columns describe"),
+        ({"alt": " "}, "its alt is empty"),
+        ({"data": {"layer": [object()]}, "columns": {"layer": "?"}}, "not an array"),
+        ({"slug": "Flow_7"}, "is no slug"),
+        ({"quantities": [figures.quantity("a", 1, kind="exact")] * 2}, "two quantities"),
+    ],
+)
+def test_an_incomplete_figure_is_refused(output, changes, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        publish(**changes)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"value": 1.0, "kind": "nearly"},
+        {"value": float("nan"), "kind": "exact"},
+        {"value": 1.0, "kind": "close"},
+        {"value": 1.0, "kind": "statistical"},
+        {"value": 1.0, "kind": "statistical", "low": 2.0, "high": 3.0},
+    ],
+)
+def test_a_quantity_that_could_not_be_compared_is_refused(rule):
+    with pytest.raises(ValueError):
+        figures.quantity("q", **rule)
+
+
+def test_an_unknown_colour_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'purple'"):
+        figures.color("purpel")
+
+
+def test_a_figure_before_begin_is_refused(monkeypatch):
+    monkeypatch.setattr(figures, "_chapter", None)
+    with pytest.raises(ValueError, match="begin"):
+        publish()

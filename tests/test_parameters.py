@@ -1,0 +1,86 @@
+"""The parameters cell is the schema: names, types and ranges are read from it and held to."""
+
+import pytest
+
+from kflow import parameters
+
+CELL = """
+layers: int = 500        # [1, 100000] layers of the flow
+gamma: float = 1.0       # (0, 100] bandwidth
+dataset: str = "mnist"   # {mnist, fashion_mnist} which images
+plain: bool = False      # no pictures
+seed: int = 0            # [0, 2**31) seed of every draw
+"""
+
+
+@pytest.fixture
+def schema():
+    return parameters.parse(CELL)
+
+
+def test_a_line_gives_name_type_default_range_and_meaning(schema):
+    p = schema["layers"]
+    assert (p.kind, p.default, p.allowed) == ("int", 500, "[1, 100000]")
+    assert p.meaning == "layers of the flow"
+    assert schema["dataset"].choices == ("mnist", "fashion_mnist")
+
+
+def test_defaults_fill_what_is_not_given(schema):
+    values = parameters.complete(schema, {"layers": 7, "gamma": 2})
+    assert values["layers"] == 7 and values["seed"] == 0
+    assert isinstance(values["gamma"], float)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(schema):
+    with pytest.raises(ValueError, match="unknown parameter 'layrs': did you mean 'layers'"):
+        parameters.complete(schema, {"layrs": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layers", 0), ("gamma", 0.0), ("gamma", 100.1), ("seed", 2**31), ("dataset", "cifar")],
+)
+def test_a_value_outside_its_range_is_refused(schema, name, value):
+    with pytest.raises(ValueError, match=f"parameter {name} = .* is outside"):
+        parameters.complete(schema, {name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("layers", 1.5), ("layers", True), ("plain", 1)])
+def test_a_value_of_another_type_is_refused(schema, name, value):
+    with pytest.raises(TypeError, match=f"parameter {name}"):
+        parameters.complete(schema, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("layers", "1000", 1000), ("gamma", "1e-3", 1e-3), ("plain", "true", True)],
+)
+def test_text_from_a_command_line_becomes_the_type(schema, name, text, value):
+    assert schema[name].read(text) == value
+
+
+def test_text_that_is_no_number_is_refused(schema):
+    with pytest.raises(TypeError, match="layers = 'many' is not int"):
+        schema["layers"].read("many")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["layers = 500", "layers: int = 500", "layers: list = []", "n: int = 5  # [6, 7] out of range"],
+)
+def test_a_cell_that_is_no_schema_is_refused(cell):
+    with pytest.raises((ValueError, TypeError)):
+        parameters.parse(cell)
+
+
+def test_the_cell_that_papermill_injects_is_found_after_the_schema():
+    found, injected = parameters.of_session(
+        [
+            "%matplotlib inline",
+            CELL,
+            "# Parameters\nlayers = 9\nlayrs = 3\n",
+            "x: int = 1\nprint(x)",
+        ]
+    )
+    assert set(found) == {"layers", "gamma", "dataset", "plain", "seed"}
+    assert injected == ["layers", "layrs"]

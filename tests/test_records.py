@@ -1,0 +1,164 @@
+"""Published records: what is compared, and what a damaged one says."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kflow import compare, execution, records
+from kflow.records import Quantity, RecordError
+
+ROOT = execution.project(Path(__file__).parent)
+PUBLISHED = ROOT / "book" / "records"
+RULES = [
+    Quantity("count", 7, "exact"),
+    Quantity("error", 0.1, "close", rtol=1e-3),
+    Quantity("mean", 0.5, "statistical", low=0.4, high=0.6),
+    Quantity("once", 0.3, "single-run"),
+]
+
+
+def write(folder, quantities=RULES, **changes):
+    """A figure's folder with a table of two columns."""
+    folder.mkdir(parents=True)
+    data = records.write_data(folder, folder.name, {"x": np.arange(2), "y": np.ones(2)})
+    record = {
+        "slug": folder.name,
+        "notebook": "flow",
+        "parameters": {"layers": 3},
+        "seeds": [0],
+        "dtype": "float32",
+        "derived_from": None,
+        "changed": [],
+        "data": {"file": data.name, "columns": {}},
+        "files": {data.name: records.sha256(data)},
+        "quantities": {q.name: q.to_json() for q in quantities},
+    }
+    records.write_json(folder / "record.json", record | changes)
+    records.write_json(folder / "provenance.json", {"commit": {"dirty": False}})
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path):
+    made = write(tmp_path / "made" / "flow-error")
+    published = tmp_path / "published" / "flow-error"
+    compare.accept(made, published)
+    return published, made
+
+
+def falsify(folder, name, value):
+    record = json.loads((folder / "record.json").read_text())
+    record["quantities"][name]["value"] = value
+    records.write_json(folder / "record.json", record)
+
+
+def differing(rows):
+    return {row.quantity for row in rows if row.verdict == "differs"}
+
+
+def test_the_same_numbers_agree_and_one_seed_is_not_compared(pair):
+    verdicts = {row.quantity: row.verdict for row in compare.compare(*pair)}
+    assert verdicts["once"] == "not compared"
+    assert {verdicts[name] for name in ("count", "error", "mean")} == {"agrees"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("count", 8), ("error", 0.1002), ("mean", 0.55), ("once", 0.31)]
+)
+def test_a_falsified_number_of_any_kind_is_named(pair, name, value):
+    falsify(pair[0], name, value)
+    assert differing(compare.compare(*pair)) == {"record", name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("error", 0.10009, "agrees"),
+        ("error", 0.1002, "differs"),
+        ("mean", 0.59, "agrees"),
+        ("count", 8, "differs"),
+        ("once", 9.0, "not compared"),
+    ],
+)
+def test_a_drifted_number_is_judged_by_its_kind(pair, name, value, verdict):
+    falsify(pair[1], name, value)
+    found = {row.quantity: row.verdict for row in compare.compare(*pair)}
+    assert found[name] == verdict
+
+
+def test_a_rule_that_was_relaxed_differs(pair, tmp_path):
+    relaxed = [Quantity("error", 0.1, "close", rtol=0.5), *RULES[:1], *RULES[2:]]
+    made = write(tmp_path / "again" / "flow-error", relaxed)
+    assert differing(compare.compare(pair[0], made)) == {"error"}
+
+
+def test_a_number_that_came_or_went_differs(pair, tmp_path):
+    made = write(tmp_path / "again" / "flow-error", [*RULES[1:], Quantity("new", 1, "exact")])
+    assert differing(compare.compare(pair[0], made)) == {"count", "new"}
+
+
+def test_other_settings_differ(pair, tmp_path):
+    made = write(tmp_path / "again" / "flow-error", parameters={"layers": 4})
+    assert differing(compare.compare(pair[0], made)) == {"parameters"}
+
+
+def test_data_that_does_not_match_its_hash_is_named(pair):
+    (pair[0] / "flow-error.csv").write_text("x,y\n0,2\n")
+    with pytest.raises(RecordError, match="flow-error.csv is not the file"):
+        records.load(pair[0])
+    (row,) = compare.compare(*pair)
+    assert row.verdict == "differs" and "flow-error.csv" in row.allowed
+
+
+def test_missing_data_is_named(pair):
+    (pair[0] / "flow-error.csv").unlink()
+    with pytest.raises(RecordError, match="flow-error.csv is missing"):
+        records.load(pair[0])
+
+
+def test_a_variant_is_not_accepted_as_the_published_record(tmp_path):
+    made = write(tmp_path / "flow-error", derived_from="flow-error", changed=["layers"])
+    with pytest.raises(RecordError, match="other parameters"):
+        compare.accept(made, tmp_path / "published")
+
+
+def test_a_hundred_good_quantities_pass_together(tmp_path):
+    # 100 means of 50 draws, each in an interval of four standard deviations: the
+    # chance that one of them falls out is below one in a hundred
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(2, 100, 50)).mean(axis=2)
+    wide = 4 * 2**0.5 / 50**0.5
+    many = [
+        [Quantity(f"mean_{i}", v, "statistical", low=b - wide, high=b + wide)
+         for i, (v, b) in enumerate(zip(values, before, strict=True))]
+        for values in (before, after)
+    ]  # fmt: skip
+    compare.accept(write(tmp_path / "made" / "flow-many", many[0]), tmp_path / "published")
+    again = write(tmp_path / "again" / "flow-many", many[1])
+    assert compare.passed(compare.compare(tmp_path / "published", again))
+
+
+def test_every_released_slug_has_a_sound_record_and_every_record_is_released():
+    released = (PUBLISHED / "slugs.txt").read_text().split()
+    folders = [path.parent for path in sorted(PUBLISHED.glob("*/record.json"))]
+    assert sorted(released) == released == [folder.name for folder in folders]
+    for folder in folders:
+        assert records.load(folder)["slug"] == folder.name
+        origin = records.read_json(folder / "provenance.json")
+        assert origin["record"] == records.sha256(folder / "record.json"), folder.name
+
+
+def test_every_row_of_the_source_is_in_the_claims():
+    told = tomllib.loads((PUBLISHED / "claims.toml").read_text())
+    named = {claim["id"] for claim in told["claim"] if "id" in claim}
+    assert named == {"S1", "S2", "S3", "S4", "S5", "F1", "F2", "M1", "C"}
+    counts = {part: 0 for part in ("theory", "roll", "images", "abstract", "questions")}
+    for claim in told["claim"]:
+        counts[claim["part"]] += 1
+    assert counts == {"theory": 8, "roll": 5, "images": 4, "abstract": 5, "questions": 4}
+    assert {table["name"]: [row[0] for row in table["rows"]] for table in told["table"]} == {
+        name: [6000, 600, 60, 10] for name in ("F-a", "F-b", "M")
+    }
