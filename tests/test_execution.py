@@ -1,0 +1,91 @@
+"""One execution of a notebook per change of what it depends on."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from kflow import execution
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+WORK = 'import os, pathlib\nout = pathlib.Path(os.environ["KFLOW_OUTPUT"])\n'
+WORK += '(out / "n.txt").write_text(str(n))\nprint(10 // n, object())'
+
+
+@pytest.fixture
+def book(tmp_path):
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "notebooks").mkdir()
+    write(tmp_path)
+    return tmp_path
+
+
+def write(book, prose="# One", code=WORK):
+    parameters = new_code_cell("n: int = 5", id="1", metadata={"tags": ["parameters"]})
+    cells = [new_markdown_cell(prose, id="0"), parameters, new_code_cell(code, id="2")]
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, book / "notebooks" / "one.ipynb")
+
+
+def run(book, **options):
+    return execution.execute("one", root=book, progress=False, **options)
+
+
+def test_an_execution_is_made_once_and_its_results_are_kept_together(book):
+    assert execution.stale(book) == {"one": "never executed"}
+    made = run(book)
+    assert made.done and (made.output / "n.txt").read_text() == "5"
+    assert "object" in made.notebook.read_text() and "0x" not in made.notebook.read_text()
+    before = made.notebook.stat().st_mtime_ns
+    assert run(book).notebook.stat().st_mtime_ns == before
+    assert execution.stale(book) == {}
+
+
+def test_a_change_of_prose_is_taken_without_executing(book):
+    made = run(book)
+    write(book, prose="# Two")
+    again = run(book)
+    assert again.folder == made.folder
+    assert "# Two" in again.notebook.read_text() and "2 <object" in again.notebook.read_text()
+
+
+def test_what_the_result_depends_on_makes_it_stale(book):
+    old = execution.plan("one", root=book).key
+    keys = {old, execution.plan("one", {"n": 2}, book).key}
+    (book / "constraints.txt").write_text("numpy==2\n")
+    keys.add(execution.plan("one", root=book).key)
+    (book / "book/records/paper").mkdir(parents=True)
+    (book / "book/records/paper/one.json").write_text("{}")
+    keys.add(execution.plan("one", root=book).key)
+    (book / "book/records/paper/other.json").write_text("{}")
+    keys.add(execution.plan("one", root=book).key)
+    write(book, code=WORK + "\n1 + 1")
+    keys.add(execution.plan("one", root=book).key)
+    assert len(keys) == 5
+
+
+def test_two_executions_are_the_same_bytes(book):
+    first = run(book, force=True).notebook.read_bytes()
+    assert run(book, force=True).notebook.read_bytes() == first
+
+
+def test_a_failure_names_the_cell_and_keeps_the_former_results(book):
+    made = run(book)
+    with pytest.raises(
+        execution.ExecutionFailed, match="one: cell 4 failed: ZeroDivision"
+    ) as failed:
+        execution.execute("one", {"n": 0}, root=book, progress=False)
+    assert (
+        failed.value.partial.is_file() and "ZeroDivisionError" in failed.value.partial.read_text()
+    )
+    assert made.done and not list((book / "_build/executions").glob(".running-*"))
+
+
+def test_an_unknown_notebook_is_refused_with_those_that_there_are(book):
+    with pytest.raises(FileNotFoundError, match="there are: one"):
+        execution.plan("two", root=book)
+
+
+def test_outside_of_a_checkout_the_cure_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "__file__", str(tmp_path / "kflow" / "execution.py"))
+    with pytest.raises(FileNotFoundError, match="change into a clone"):
+        execution.project(tmp_path)

@@ -1,0 +1,75 @@
+"""The chapters: pairs in sync, parameters declared, executed once, figures that stand alone."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.site import NAMES, NOTEBOOKS, ROOT, cells, executed, module, read_json
+
+INTERNAL = re.compile(r"\b(?:from|import)\s+(?!kflow)(?:tests|book)\b")
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_every_ipynb_is_what_its_source_makes():
+    assert module("pairs").differing() == [], "run: make pairs, and commit"
+
+
+def test_a_pair_out_of_sync_is_found_and_mended(tmp_path):
+    pairs = module("pairs")
+    shutil.copy(NOTEBOOKS[0].with_suffix(".md"), tmp_path)
+    assert pairs.differing(tmp_path) == [NOTEBOOKS[0].name]
+    assert pairs.differing(tmp_path, write=True) == [NOTEBOOKS[0].name]
+    assert pairs.differing(tmp_path) == []
+    (tmp_path / "orphan.ipynb").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="orphan"):
+        pairs.differing(tmp_path)
+
+
+@each
+def test_a_committed_notebook_has_no_outputs(name):
+    assert not any(c.outputs or c.execution_count for c in cells(ROOT / f"notebooks/{name}.ipynb"))
+
+
+@each
+def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
+    code = cells(ROOT / f"notebooks/{name}.ipynb")
+    [at] = [i for i, cell in enumerate(code) if "parameters" in tags(cell)]
+    assert f'figures.begin("{name}")' in code[at + 1].source
+
+
+@each
+def test_a_notebook_imports_only_what_is_installed(name):
+    for cell in cells(ROOT / f"notebooks/{name}.ipynb"):
+        assert not INTERNAL.search(cell.source)
+
+
+@each
+def test_a_notebook_ends_by_asserting_its_claim(name):
+    assert "assert " in cells(ROOT / f"notebooks/{name}.ipynb")[-1].source
+
+
+@each
+def test_a_notebook_is_executed_without_error_or_warning(name):
+    made = executed(name)
+    for cell in cells(made.notebook):
+        assert cell.execution_count or not cell.source.strip()
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert "Warning" not in output.get("text", ""), output.get("text")
+    assert made.seconds < 600, "a chapter takes two minutes on two idle cores"
+
+
+@each
+def test_a_figure_has_a_caption_an_alternative_text_and_its_data(name):
+    folders = [path.parent for path in (executed(name).output / "figures").glob("*/record.json")]
+    assert folders, "a chapter shows at least one figure"
+    for folder in folders:
+        record = read_json(folder / "record.json")
+        assert len(record["caption"]) > 40 and len(record["alt"]) > 20, folder.name
+        assert record["alt"] != record["caption"], folder.name
+        assert list(folder.glob("*.csv")) + list(folder.glob("*.npz")), folder.name

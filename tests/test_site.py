@@ -1,0 +1,163 @@
+"""The built site as files: links, anchors, names, nothing from elsewhere."""
+
+import re
+import tomllib
+from html.parser import HTMLParser
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+import kflow
+from tests.site import NAMES, ROOT, built, module, pages
+
+pytestmark = pytest.mark.site
+LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "srcset"}
+OUTSIDE = {"icon", "stylesheet", "preload", "search", "index", "next", "prev", "manifest"}
+
+
+class Page(HTMLParser):
+    """Links, ids and what a page loads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.ids, self.loads, self.images, self.head = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if values.get("id"):
+            self.ids.append(values["id"])
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        if tag == "img":
+            self.images.append(values)
+        if tag == "meta":
+            self.head.append(values.get("property") or values.get("name"))
+        if tag == "link":
+            self.head.append(values.get("rel"))
+        if tag in LOADS and (tag != "link" or values.get("rel") in OUTSIDE):
+            self.loads.append(values.get(LOADS[tag]) or "")
+
+
+@pytest.fixture(scope="module")
+def site():
+    folder = built()
+    return {name: Page((folder / name).read_text()) for name in pages(folder)}
+
+
+def target(page, link):
+    """The file and anchor that a link of a page leads to, relative to the site."""
+    link, anchor = urldefrag(link)
+    path = (built() / page).parent / unquote(link) if link else built() / page
+    path = path / "index.html" if path.is_dir() else path
+    return path.resolve(), unquote(anchor)
+
+
+def test_every_page_of_the_toc_is_built_at_a_clean_address(site):
+    for name in module("build").pages_of_toc():
+        assert f"{name}.html" in site
+    assert not [name for name in site if "executed" in name or "_build" in name]
+
+
+def test_every_internal_link_and_anchor_resolves(site):
+    anchors = {(built() / name).resolve(): set(page.ids) for name, page in site.items()}
+    dead = []
+    for name, page in site.items():
+        for link in page.links:
+            if urlsplit(link).scheme or link.startswith("//"):
+                continue
+            path, anchor = target(name, link)
+            if not path.is_file() or (anchor and path in anchors and anchor not in anchors[path]):
+                dead.append(f"{name} -> {link}")
+    assert not dead
+
+
+def test_no_page_loads_anything_from_elsewhere(site):
+    for name, page in site.items():
+        assert not [u for u in page.loads if re.match(r"(https?:)?//", u)], name
+    for path in (built() / "_static").rglob("kflow*.css"):
+        assert "http" not in path.read_text()
+
+
+def test_an_id_stands_once_on_a_page(site):
+    for name, page in site.items():
+        again = {i for i in page.ids if page.ids.count(i) > 1}
+        assert not again, name
+
+
+def test_every_image_has_an_alternative_text(site):
+    for name, page in site.items():
+        assert not [image for image in page.images if "alt" not in image], name
+
+
+def test_a_page_says_what_it_is_to_those_that_link_to_it(site):
+    for name in module("build").pages_of_toc():
+        head = site[f"{name}.html"].head
+        assert {"og:title", "og:description", "description", "icon"} <= set(head), name
+        assert head.count("viewport") == 1
+
+
+def test_without_a_stated_address_nothing_is_invented(site):
+    if "urls" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]:
+        return
+    assert not (built() / "sitemap.xml").exists()
+    for name, page in site.items():
+        assert not {"canonical", "og:url"} & set(page.head), name
+        assert not [u for u in page.links if "mybinder" in u or "colab" in u], name
+
+
+def test_every_public_name_has_its_entry_in_the_reference(site):
+    for name in kflow.__all__:
+        module_name = getattr(kflow, name).__module__
+        assert f"{module_name}.{name}" in site["api.html"].ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_offers_its_notebook_and_its_source(name, site):
+    for ending in ("ipynb", "md"):
+        assert f"notebooks/{name}.{ending}" in site[f"{name}.html"].links
+        original = ROOT / "notebooks" / f"{name}.{ending}"
+        assert (built() / "notebooks" / original.name).read_bytes() == original.read_bytes()
+
+
+def test_maths_is_served_by_the_site_itself():
+    mathjax = built() / "_static" / "mathjax"
+    assert (mathjax / "tex-chtml-full.js").is_file()
+    assert len(list((mathjax / "output/chtml/fonts/woff-v2").glob("*.woff"))) > 20
+
+
+def test_a_page_is_small(site):
+    for name in site:
+        assert (built() / name).stat().st_size < 1_000_000, name
+
+
+def test_there_is_a_page_for_addresses_that_lead_nowhere(site):
+    assert "404.html" in site and "index.html" in site["404.html"].links
+
+
+def test_the_search_finds_theorems_and_figures():
+    index = (built() / "searchindex.js").read_text()
+    for page in ("interpolation", "figures"):
+        assert f'"{page}"' in index
+    assert "theorem" in index
+
+
+def test_the_build_refuses_a_page_that_is_not_there(monkeypatch):
+    build = module("build")
+    monkeypatch.setattr(build, "pages_of_toc", lambda: [*build.page_sources(), *NAMES, "nowhere"])
+    with pytest.raises(build.BuildFailed, match="nowhere"):
+        build.check()
+
+
+def test_the_build_refuses_a_chapter_that_the_toc_forgets(monkeypatch):
+    build = module("build")
+    monkeypatch.setattr(build, "pages_of_toc", lambda: [*build.page_sources()])
+    with pytest.raises(build.BuildFailed, match=NAMES[0]):
+        build.check()
+
+
+def test_the_build_refuses_another_jupyter_book(monkeypatch):
+    build = module("build")
+    monkeypatch.setattr(build.importlib.metadata, "version", lambda name: "2.0.0")
+    with pytest.raises(build.BuildFailed, match="jupyter-book<2"):
+        build.check()
