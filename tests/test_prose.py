@@ -11,8 +11,6 @@ ROOT = execution.project(Path(__file__).parent)
 PAGES = sorted([ROOT / "index.md", *ROOT.glob("notebooks/*.md"), *ROOT.glob("book/*.md")])
 NOT_PROSE = [
     r"\A---\n.*?\n---\n",  # front matter
-    r"^(`{3,})(?!\{(?!code)).*?^\1`*\s*$",  # code, but not the text of a directive such as {note}
-    r"^`{3,}\{code-cell\}.*?^`{3,}\s*$",
     r"\$\$.*?\$\$",
     r"\$[^$]+\$",
     r"\{[a-z:]+\}`[^`]*`",  # roles: numbers of records, settings, citations
@@ -22,11 +20,30 @@ NOT_PROSE = [
     r"https?://\S+",
     r"arXiv:\S+|doi:\S+|\b[Pp]ython 3\.\d+|\bversion \d+(\.\d+)*|\bCC BY(-SA)? \d\.\d",
 ]
-TYPED = re.compile(r"(?<![\w.])\d+\.\d+\b|\b\d+(\.\d+)?\s?%|\bper ?cent\b")
+TYPED = re.compile(r"(?<![\w.])\d+\.\d+\b|\b\d+(\.\d+)?\s?%|\b\d+ per ?cent\b")
+
+
+FENCE = re.compile(r"(`{3,})(.*)")
+
+
+def without_code(text):
+    """The lines outside code blocks; those of a directive of text, such as {note}, stay."""
+    kept, fences = [], []
+    for line in text.splitlines():
+        fence = FENCE.match(line)
+        if fence and fences and not fence[2] and fence[1] == fences[-1][0]:
+            fences.pop()
+        elif fence and not (fences and fences[-1][1]):
+            code = not fence[2].startswith("{") or fence[2].startswith("{code")
+            fences.append((fence[1], code))
+        elif not (fences and fences[-1][1]):
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def prose(text):
     """The page without code, maths, roles and addresses."""
+    text = without_code(text)
     for pattern in NOT_PROSE:
         text = re.sub(pattern, " ", text, flags=re.DOTALL | re.MULTILINE)
     return text
@@ -41,7 +58,13 @@ def test_no_result_is_typed(page):
 
 
 @pytest.mark.parametrize(
-    "text", ["The error is 0.04 here.", "It falls to 4 %.", "It is 1.4% on digits."]
+    "text",
+    [
+        "The error is 0.04 here.",
+        "```{note}\nIt is 0.04.\n```",
+        "It falls to 4 %.",
+        "It is 1.4% on digits.",
+    ],
 )
 def test_a_typed_result_is_found(text):
     assert TYPED.search(prose(text))
@@ -54,6 +77,7 @@ def test_a_typed_result_is_found(text):
         "Here $\\gamma = 0.5$ and `eps=0.1`.",
         "```{code-cell} ipython3\nx = 0.5\n```\n",
         "```python\nx = 0.5\n```\n",
+        "```{note}\nWhole numbers, 60, are free.\n```\n`-p eps 0.03`\n",
         "The paper is arXiv:1808.04475, and Python 3.11 runs it.",
     ],
 )
