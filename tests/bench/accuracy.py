@@ -1,6 +1,6 @@
 """Displacement error of float32 and mixed against float64 on real digits, early and late.
 
-python -m tests.bench.accuracy prints the table and writes book/records/accuracy.json. Where the
+python -m tests.bench.accuracy prints the table and writes tests/bench/accuracy.json. Where the
 hardware has no bf16 matrix units, mixed is computed with the same rounding by float32 products.
 """
 
@@ -68,7 +68,7 @@ def main():
     for row in measure():
         rows.append(row)
         print("  ".join(f"{k} {v:.3g}" if k != "precision" else v for k, v in row.items()))
-    target = Path("book/records/accuracy.json")
+    target = Path("tests/bench/accuracy.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(rows, indent=1) + "\n")
 
