@@ -51,7 +51,7 @@ function start(cover) {
 
   function step(now) {
     if (before === null) return;
-    at = Math.min(last, at + ((now - before) / 1000) * (last / SECONDS));
+    at = Math.min(last, at + (Math.max(0, now - before) / 1000) * (last / SECONDS));
     before = now;
     draw();
     if (at < last) requestAnimationFrame(step);
