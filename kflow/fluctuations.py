@@ -2,7 +2,7 @@ r"""How far the flow with small steps is from its limit: many replicas, and the 
 
 $F^\epsilon = F + \sqrt\epsilon\, U + O(\epsilon)$ with $dU = A U\, dt + \Sigma^{1/2} dB$; A is the
 derivative of the velocity v, and $\Sigma$ the covariance of one game's velocity, both at F(t).
-Positions (n, d) are flattened to nd numbers.
+Positions (n, d) are flattened to q = n d numbers.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from kflow.ode import EffectiveODE, Solution
 
 @dataclass(frozen=True)
 class Linearisation:
-    """A(t) and Sigma(t), (nd, nd), along a solution; splines in t."""
+    """A(t) and Sigma(t), (q, q), along a solution; splines in t."""
 
     jacobian: CubicSpline
     noise: CubicSpline
 
-    def covariance(self, t) -> Float[Tensor, "T nd nd"]:
+    def covariance(self, t) -> Float[Tensor, "T q q"]:
         r"""P of the limit U at increasing times: $\dot P = A P + P A^T + \Sigma$, P(0) = 0."""
         t = np.atleast_1d(np.asarray(t, dtype=float))
         size = self.noise(0.0).shape[0]
