@@ -50,16 +50,17 @@ def _title(env, slug):
     return f"Figure {number}" if number else "Figure"
 
 
-def _images(slug, base, alt, extra=""):
+def _images(slug, base, alt):
+    lazy = "" if alt else ' loading="lazy"'
     return "".join(
-        f'<img class="only-{theme}" src="{base}{slug}{mark}.png" alt="{escape(alt)}"{extra}>'
+        f'<img class="only-{theme}" src="{base}{slug}{mark}.png" alt="{escape(alt)}"{lazy}>'
         for theme, mark in (("light", ""), ("dark", "-dark"))
     )
 
 
 def _card(env, figure):
     record, slug = figure.record, figure.record["slug"]
-    images = _images(slug, f"figures/{slug}/", "", ' loading="lazy"')
+    images = _images(slug, f"figures/{slug}/", "")
     return (
         f'<li><a href="figures/{slug}/index.html">{images}'
         f"<strong>{_title(env, slug)}. {escape(record['title'])}</strong></a>"

@@ -21,7 +21,7 @@ from kflow import parameters, records
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
-LARGEST_SVG = 400_000  # bytes: above it the PNG is shown, the SVG stays a download
+LARGEST_SVG = 150_000  # bytes: above it the PNG is shown, the SVG stays a download
 
 
 class Figure(SphinxDirective):
@@ -43,7 +43,10 @@ class Figure(SphinxDirective):
         ending = "png" if _svg_size(figure) > LARGEST_SVG else "svg"
         for theme, mark in (("light", ""), ("dark", "-dark")):
             uri = f"/_figures/{slug}/{slug}{mark}.{ending}"
-            images += nodes.image(uri=uri, alt=figure.record["alt"], classes=[f"only-{theme}"])
+            image = nodes.image(uri=uri, alt=figure.record["alt"], classes=[f"only-{theme}"])
+            images += image
+            if theme == "dark":  # hidden in the light, and then not loaded
+                image["loading"] = "lazy"
         if figure.record["frames"]:
             player = figure_html.player(figure, "figures/")
             images += nodes.raw("", player, format="html")
@@ -53,9 +56,10 @@ class Figure(SphinxDirective):
         shown += caption
         line = nodes.raw("", figure_html.line(figure, f"figures/{slug}/"), format="html")
         shown += nodes.legend("", line)
-        shown["names"].append(nodes.fully_normalize_name(slug))
-        self.state.document.note_explicit_target(shown, shown)
-        figure_pages.note(self.env, slug, shown["ids"][0])
+        if _is_chapter(self.env.docname):  # elsewhere it is shown again, without a number
+            shown["names"].append(nodes.fully_normalize_name(slug))
+            self.state.document.note_explicit_target(shown, shown)
+            figure_pages.note(self.env, slug, shown["ids"][0])
         return [shown]
 
     def _inline(self, markdown):
@@ -63,6 +67,10 @@ class Figure(SphinxDirective):
         self.state.nested_parse(StringList(markdown.splitlines(), "caption"), 0, parsed)
         paragraphs = list(parsed.findall(nodes.paragraph))
         return [child for paragraph in paragraphs for child in paragraph.children]
+
+
+def _is_chapter(docname):
+    return (ROOT / "notebooks" / f"{docname}.ipynb").is_file()
 
 
 def _svg_size(figure):
@@ -115,10 +123,9 @@ class Setting(SphinxRole):
 
 def add_run_box(app, doctree):
     """End each chapter with the box that runs it at the reader's own parameters."""
-    source = ROOT / "notebooks" / f"{app.env.docname}.ipynb"
-    if not source.is_file():
+    if not _is_chapter(app.env.docname):
         return
-    schema = parameters.of_notebook(source)
+    schema = parameters.of_notebook(ROOT / "notebooks" / f"{app.env.docname}.ipynb")
     paper = (ROOT / "notebooks" / "params" / f"{app.env.docname}.paper.yml").is_file()
     box = figure_html.run_box(app.env.docname, schema, paper)
     next(doctree.findall(nodes.section)).append(nodes.raw("", box, format="html"))

@@ -1,0 +1,70 @@
+"""The figures of the built site: addresses that stay, markup for machines, panels that work."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.site import ROOT, built, missing_for_browsers, read_json
+
+pytestmark = pytest.mark.site
+LINKED = re.compile(r'<script type="application/ld\+json">(.*?)</script>', re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return read_json(built() / "figures" / "index.json")["figures"]
+
+
+def test_every_released_slug_resolves():
+    for slug in (ROOT / "book/records/slugs.txt").read_text().split():
+        assert (built() / "figures" / slug / "index.html").is_file(), slug
+
+
+def test_every_figure_has_a_record_and_agrees_with_it(index):
+    assert {figure["slug"]: figure["verdict"] for figure in index} == {
+        figure["slug"]: "agrees" for figure in index
+    }
+
+
+def test_every_figure_is_shown_in_a_chapter_with_a_number(index):
+    for figure in index:
+        page, _, anchor = figure["chapter"].partition("#")
+        assert f'id="{anchor}"' in (built() / page).read_text(), figure["slug"]
+        assert re.fullmatch(r"Figure [\d.]+", figure["number"]), figure["slug"]
+
+
+def test_a_figure_page_is_read_by_search_engines(index):
+    for figure in index:
+        page = (built() / figure["page"] / "index.html").read_text()
+        linked = json.loads(LINKED.search(page)[1])
+        assert (linked["@type"], linked["identifier"]) == ("ImageObject", figure["slug"])
+        for name in figure["files"]:
+            assert (built() / figure["page"] / name).is_file(), name
+
+
+def test_every_figure_says_what_it_shows(index):
+    for figure in index:
+        assert len(figure["alt"]) > 20 and len(figure["caption"]) > 20, figure["slug"]
+
+
+def test_no_claim_is_left_out():
+    page = (built() / "claims.html").read_text()
+    assert all(f"<strong>{row}</strong>" in page for row in ("S1", "S5", "F1", "F2", "M1", "C"))
+    assert [page.count(f"<strong>table {name}<") for name in ("F-a", "F-b", "M")] == [4, 4, 4]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(bool(missing_for_browsers()), reason=f"needs {missing_for_browsers()}")
+def test_panels_players_and_boxes_work():
+    result = subprocess.run(
+        [shutil.which("node"), "--test", ROOT / "tests/browser/figures.test.mjs"],
+        env={**os.environ, "SITE": str(built())},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
