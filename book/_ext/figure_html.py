@@ -11,6 +11,7 @@ PUBLISHED = Path(__file__).resolve().parents[1] / "records"
 VERDICTS = {
     "agrees": "agrees with its record",
     "differs": "differs from its record",
+    "silent": "no number to compare",
     "none": "no record yet",
 }
 
@@ -45,7 +46,10 @@ def read(stage, slug):
     if not (PUBLISHED / slug / "record.json").is_file():
         return Figure(folder, record, origin, [], "none")
     rows = compare.compare(PUBLISHED / slug, folder)
-    return Figure(folder, record, origin, rows, "agrees" if compare.passed(rows) else "differs")
+    verdict = "differs" if not compare.passed(rows) else "silent"
+    if verdict == "silent" and any(row.verdict == "agrees" for row in rows):
+        verdict = "agrees"
+    return Figure(folder, record, origin, rows, verdict)
 
 
 def line(figure, base):

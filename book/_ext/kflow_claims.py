@@ -13,7 +13,12 @@ from sphinx.util.docutils import SphinxDirective
 RECORDS = Path(__file__).resolve().parents[1] / "records"
 CLAIMS = RECORDS / "claims.toml"
 HEAD = ("claim", "the source says", "ours", "", "our record", "the source")
-OURS = {"agrees": "agrees", "differs": "**differs**", "none": "no record yet"}
+OURS = {
+    "differs": "**differs**",
+    "none": "no record yet",
+    "agrees": "agrees",
+    "silent": "no number to compare",
+}
 
 
 class Claims(SphinxDirective):
@@ -78,7 +83,8 @@ def judge(claim, value, numbers):
     """Whether our number bears the claim out, by the rule that the claim states."""
     if "larger_than" in claim:
         other = numbers[claim["larger_than"].partition("/")[2]]
-        return f"{'agrees' if value > other else '**differs**'}: above {other:.3g}"
+        grown = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
+        return f"{grown if value > other else '**differs**'}; above {other:.3g}"
     low, high = claim["expect"]
     inside = "agrees" if low <= value <= high else "**differs**"
     return f"{inside}: from {low:g} to {high:g}"
@@ -161,7 +167,7 @@ def book_cells(stage, table, n):
 def records_verdict(figures):
     """The worst verdict of some figures against their records."""
     found = {figure.verdict for figure in figures}
-    return next((OURS[v] for v in ("differs", "none", "agrees") if v in found), "not re-run here")
+    return next((OURS[v] for v in OURS if v in found), "not re-run here")
 
 
 def settings(figure):
