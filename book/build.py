@@ -140,12 +140,12 @@ def fingerprint(executions):
     return digest.hexdigest()
 
 
-def sphinx(builder, *options):
-    """Run jupyter-book strictly over the stage."""
+def sphinx(strict):
+    """Run jupyter-book over the stage; strictly, a warning is an error."""
     tool = Path(sys.executable).parent / "jupyter-book"
-    command = [tool, "build", str(STAGE), "--all", "-W", "-n", "--keep-going", "-q"]
-    command += ["--builder", builder, "--config", str(ROOT / "_config.yml")]
-    command += ["--toc", str(ROOT / "_toc.yml"), "--path-output", str(ROOT), *options]
+    command = [tool, "build", str(STAGE), "--all", "-n", "-q", "--config", ROOT / "_config.yml"]
+    command += ["--toc", ROOT / "_toc.yml", "--path-output", ROOT]
+    command += ["-W", "--keep-going"] if strict else []
     done = subprocess.run(command, cwd=STAGE, env={**os.environ, "PYTHONHASHSEED": "0"})
     if done.returncode:
         raise BuildFailed(f"jupyter-book stopped with exit code {done.returncode} (see above)")
@@ -183,7 +183,7 @@ def _build(force, preview):
     stamp.unlink(missing_ok=True)
     shutil.rmtree(SITE, ignore_errors=True)
     stage(executions)
-    sphinx("html")
+    sphinx(strict=not preview)
     if not preview:
         stamp.write_text(json.dumps({"fingerprint": wanted}))
     print(f"the site is built: {SITE.relative_to(ROOT)}/index.html")
