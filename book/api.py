@@ -5,7 +5,7 @@ import inspect
 
 import kflow
 
-LEAVES = ("data", "figures", "execution")  # imported as modules: from kflow import data
+LEAVES = ("fluctuations", "data", "figures", "execution")  # imported as modules: from kflow import data
 HEAD = """# The library
 
 All names below are imported from `kflow`; `kflow.data`, `kflow.figures` and `kflow.execution` are

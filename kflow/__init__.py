@@ -13,7 +13,7 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
-from kflow.ode import EffectiveODE, Exact, MonteCarlo, Solution
+from kflow.ode import EffectiveODE, Exact, IntegrationFailed, MonteCarlo, Solution
 from kflow.running import State
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
@@ -23,6 +23,7 @@ __all__ = [
     "Exact",
     "FlowPath",
     "Gaussian",
+    "IntegrationFailed",
     "Interpolant",
     "InverseMultiquadric",
     "KernelFlow",
