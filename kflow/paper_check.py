@@ -1,6 +1,7 @@
 """Make the paper-scale runs again and compare their errors with the published ones; takes hours."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -17,18 +18,22 @@ def add(report: Report, root: Path) -> Report:
         experiment = paper.EXPERIMENTS.get(name)
         if experiment is None:
             continue
+        published = _read(root, name)
+        experiment = replace(experiment, layers=max(map(int, published)))
         with TemporaryDirectory(dir=root / "_build") as folder:
             paper.run(name, experiment, Path(folder))
             again = _read(Path(folder), name)
-        rows += compare(name, experiment, _read(root, name), again)
+        rows += compare(name, experiment, published, again)
     again = [name for name in report.paper if name not in paper.EXPERIMENTS]
     return Report(rows, again)
 
 
 def compare(name: str, experiment: paper.Experiment, old: dict, new: dict) -> list[Row]:
-    """Averages over the layers of each table; a regenerated one must lie in the published range."""
+    """Averages over the tables within the layers run; each must lie in the published range."""
     rows = []
     for first, last, every in experiment.tables:
+        if last > experiment.layers:
+            continue
         for n in paper.N_INTERP:
             before = [old[str(k)][f"error_{n}"] for k in range(first, last + 1, every)]
             after = fmean(new[str(k)][f"error_{n}"] for k in range(first, last + 1, every))
