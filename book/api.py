@@ -5,7 +5,8 @@ import inspect
 
 import kflow
 
-LEAVES = ("fluctuations", "data", "figures", "execution")  # imported as modules: from kflow import data
+# imported as modules: from kflow import data
+LEAVES = ("fluctuations", "data", "figures", "execution")
 HEAD = """# The library
 
 All names below are imported from `kflow`; `kflow.data`, `kflow.figures` and `kflow.execution` are
