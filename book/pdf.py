@@ -16,7 +16,10 @@ from bs4 import BeautifulSoup
 PRINTED = build.ROOT / "_build" / "print"
 PDF = build.ROOT / "_build" / "kernel-flows.pdf"
 ON_SCREEN_ONLY = {"play", "figures", "api", "changelog"}
-DROPPED = "script, noscript, button, dialog, .headerlink, .only-dark, .kf-line, .kf-run, .onlyprint"
+DROPPED = (
+    "script, noscript, button, dialog, .headerlink, .only-dark, .kf-line, .kf-run, .onlyprint, "
+    "details.above-input, .kf-enlarge"
+)  # what a page of paper can't do, and the code that a reader of the site opens on demand
 
 
 def join(site, names):
