@@ -62,9 +62,10 @@ def test_the_pages_of_figures_have_no_fault_in_the_browser(setting, problems):
     assert figures and not any(figures.values())
 
 
-def test_the_page_of_the_game_works_by_mouse_touch_and_keys():
+@pytest.mark.parametrize("name", ["cover", "play"])
+def test_what_moves_works_by_mouse_touch_and_keys(name):
     result = subprocess.run(
-        [shutil.which("node"), "--test", ROOT / "tests/browser/play.test.mjs"],
+        [shutil.which("node"), "--test", ROOT / f"tests/browser/{name}.test.mjs"],
         env={**os.environ, "SITE": str(built())},
         capture_output=True,
         text=True,
