@@ -123,7 +123,7 @@ def test_a_variant_is_marked_as_derived_and_its_citation_says_so(book, capsys):
 def test_a_failed_run_exits_1_and_names_the_cell_and_the_command(book, capsys):
     assert main(["run", "tiny", "-p", "fail", "true", "--json"]) == 1
     said = capsys.readouterr().err
-    assert "cell 4 failed" in said and "asked to fail" in said
+    assert "cell 5 failed" in said and "asked to fail" in said
     assert "python -m kflow run tiny -p fail True" in said
     assert main(["verify", "--json"]) == 0  # the former results stay
 

@@ -123,19 +123,17 @@ def table_row(stage, table, row):
     run = paper_run(table["dataset"], table["layers"][1])
     if run is None:
         return [*cells, *book_cells(stage, table, n)]
-    first, last = table["layers"]
-    found = errors(run, n, first, last)
-    if len(found) < 2:
-        first, last, _ = run["settings"]["tables"][-1]
-        found = errors(run, n, first, last)
-    if len(found) < 2:
+    ranges = [table["layers"], *(t[:2] for t in reversed(run["settings"]["tables"]))]
+    reached = [(at, found) for at in ranges if len(found := errors(run, n, *at)) > 1]
+    if not reached:
         return [*cells, *book_cells(stage, table, n)]
+    (first, last), found = reached[0]
     mean = fmean(found)
     verdict = "agrees" if talk[1] <= mean <= talk[2] else "**differs**, "
     if not talk[1] <= mean <= talk[2]:
         verdict += "lower" if mean < talk[1] else "higher"
     if [first, last] != table["layers"]:
-        verdict += ", at other layers"
+        verdict += f", at layers {first} to {last}"
     how = f"{paper_settings(run)}; {len(found)} layers from {first} to {last}"
     ours = numbers([mean, min(found), max(found), stdev(found)])
     return [*cells, ours, how, "not re-run here", verdict]
