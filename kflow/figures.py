@@ -133,7 +133,7 @@ def publish(
         "quantities": {q.name: q.to_json() for q in quantities if q.kind != "timing"},
     }
     records.write_json(folder / "record.json", record)
-    origin = provenance.collect(perf_counter() - chapter.started)
+    origin = provenance.collect(perf_counter() - chapter.started, chapter.name)
     origin["timings"] = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
     records.write_json(folder / "provenance.json", origin)
     _show(folder, slug, alt)

@@ -12,10 +12,10 @@ import torch
 PACKAGES = ("kflow", "torch", "numpy", "scipy", "matplotlib", "safetensors")
 
 
-def collect(seconds: float) -> dict:
-    """The provenance of a result that took `seconds` of wall clock since its chapter began."""
+def collect(seconds: float, chapter: str) -> dict:
+    """The provenance of a result, `seconds` of wall clock after its chapter began."""
     return {
-        "commit": commit(),
+        "commit": commit(f"notebooks/{chapter}.ipynb"),
         "versions": versions(),
         "hardware": hardware(),
         "seconds": round(seconds, 2),
@@ -23,13 +23,16 @@ def collect(seconds: float) -> dict:
     }
 
 
-def commit() -> dict:
-    """The source's commit and whether it was changed since; `id` is None outside a repository."""
+def commit(notebook: str = "notebooks") -> dict:
+    """The source's commit; whether kflow, the versions or `notebook` were changed since.
+
+    `id` is None outside a repository.
+    """
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return {"id": None, "date": None, "dirty": None}
     head, _, date = _git(root, "show", "-s", "--format=%H %cs", "HEAD").partition(" ")
-    watched = ("kflow", "notebooks", "pyproject.toml", "constraints.txt")
+    watched = ("kflow", notebook, "constraints.txt")
     return {
         "id": head or None,
         "date": date or None,
