@@ -27,7 +27,10 @@ MARKUP = """<link rel="stylesheet" href="_static/cover/cover.css">
 
 
 class Cover(SphinxDirective):
-    """A canvas, a button, and the positions of the points at each layer that was kept."""
+    """A canvas, a button, and the positions of the points at each layer that was kept.
+
+    On paper and without scripts the still image of the figure stands there.
+    """
 
     required_arguments = 1
     has_content = True
@@ -40,8 +43,11 @@ class Cover(SphinxDirective):
             return [self.state.document.reporter.warning(str(error), line=self.lineno)]
         self.env.note_dependency(str(figure.folder / "record.json"))
         data = picture(figure.folder / figure.record["data"]["file"])
-        markup = MARKUP.format(alt=escape(figure.record["alt"]), data=json.dumps(data))
+        slug, alt = figure.record["slug"], figure.record["alt"]
         cover = nodes.container(classes=["cover"])
+        still = f"/_figures/{slug}/{slug}.png"
+        cover += nodes.image(uri=still, alt=alt, classes=["cover-still"])
+        markup = MARKUP.format(alt=escape(alt), data=json.dumps(data))
         cover += nodes.raw("", markup, format="html")
         self.state.nested_parse(self.content, self.content_offset, cover)
         return [cover]
