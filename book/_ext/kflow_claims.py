@@ -58,14 +58,18 @@ def claim_row(stage, claim):
     shown = staged(stage, claim.get("figures", []))
     large = paper_run(claim["dataset"], claim["layers"]) if "dataset" in claim else None
     if not shown and not large:
-        return [*cells, "not run", claim.get("missing", no_chapter(claim)), "–", "not run"]
+        return [*cells, "not run", claim.get("missing") or why_not(claim), "–", "not run"]
     by_slug = {figure.record["slug"]: figure for figure in shown}
     ours = ", ".join(f"{{numref}}`{slug}`" for slug in by_slug)
     verdict = claim.get("missing", "shown; the source gives no number to compare")
     slug, _, quantity = claim.get("number", "").partition("/")
     if slug in by_slug and quantity in by_slug[slug].numbers:
         value = by_slug[slug].numbers[quantity]
-        ours += f": {value:.3g}, {claim['judged']}"
+        rule = by_slug[slug].record["quantities"].get(quantity, {})
+        seeds = (
+            f"; over many seeds {rule['low']:.3g} to {rule['high']:.3g}" if "low" in rule else ""
+        )
+        ours += f": {value:.3g}, {claim['judged']}{seeds}"
         verdict = judge(claim, value, by_slug[slug].numbers)
     if "dataset" in claim:
         verdict = scale_verdict(claim, large)
@@ -74,8 +78,10 @@ def claim_row(stage, claim):
     return [*cells, ours, how, records_verdict(shown), verdict]
 
 
-def no_chapter(claim):
-    """Why nothing is shown where no chapter has published a figure."""
+def why_not(claim):
+    """Why nothing is shown: a run at the talk's size that costs too much, or no figure."""
+    if "dataset" in claim:
+        return f"a run of {claim['layers']} layers takes {cost(claim['layers'])}"
     return f"no figure {', '.join(claim.get('figures', []))} in this copy of the book"
 
 
@@ -87,7 +93,7 @@ def judge(claim, value, numbers):
         return f"{grown if value > other else '**differs**'}; above {other:.3g}"
     low, high = claim["expect"]
     inside = "agrees" if low <= value <= high else "**differs**"
-    return f"{inside}: from {low:g} to {high:g}"
+    return f"{inside}: {f'from {low:g} to' if low else 'at most'} {high:g}"
 
 
 def scale_verdict(claim, large):
