@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kflow import NotPositiveDefinite, draw, rho_and_gradient
+from kflow import Constant, KernelFlow, NotPositiveDefinite, draw, rho_and_gradient
 from kflow.data import swiss_roll
 from kflow.kernels import Gaussian, Matern52
 from kflow.ode import EffectiveODE, Exact, Games, IntegrationFailed, MonteCarlo
@@ -72,6 +72,17 @@ def test_the_drift_is_the_mean_of_the_velocities_of_the_games():
     single = ode.velocities(x, at)
     assert single.shape == (15 * 6, 2, 2)
     torch.testing.assert_close(single.mean(0), ode.velocity(x, at))
+
+
+@pytest.mark.parametrize("nugget", [0.0, 0.1])
+def test_a_layer_of_the_flow_moves_by_the_velocity_of_its_game(nugget):
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4, nugget)
+    fine, coarse = draw(6, 4, generator(3))
+    _, pull = ode.pull(x[fine][None], Games(fine[None], coarse[None, None]))
+    flow = KernelFlow(KERNEL, 4, Constant(0.1), nugget, precision="float64")
+    moved = flow.run(x, y, 1, generator(3)).points - x
+    torch.testing.assert_close(moved, 0.1 * KERNEL(x, x[fine]) @ pull[0, 0], rtol=1e-9, atol=1e-12)
 
 
 def test_chunks_do_not_change_the_drift(monkeypatch):
