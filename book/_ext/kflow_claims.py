@@ -66,10 +66,11 @@ def claim_row(stage, claim):
     if slug in by_slug and quantity in by_slug[slug].numbers:
         value = by_slug[slug].numbers[quantity]
         rule = by_slug[slug].record["quantities"].get(quantity, {})
-        seeds = (
-            f"; over many seeds {rule['low']:.3g} to {rule['high']:.3g}" if "low" in rule else ""
-        )
-        ours += f": {value:.3g}, {claim['judged']}{seeds}"
+        ours = f"{{numref}}`{slug}`: {value:.3g}, {claim['judged']}"
+        if "low" in rule:
+            ours += f"; over many seeds {rule['low']:.3g} to {rule['high']:.3g}"
+        if others := [s for s in by_slug if s != slug]:
+            ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)
     if "dataset" in claim:
         verdict = scale_verdict(claim, large)
@@ -87,8 +88,11 @@ def why_not(claim):
 
 def judge(claim, value, numbers):
     """Whether our number bears the claim out, by the rule that the claim states."""
+    if "smaller_than" in claim:
+        other = numbers[claim["smaller_than"]]
+        return f"{'agrees' if value < other else '**differs**'}; below {other:.3g}"
     if "larger_than" in claim:
-        other = numbers[claim["larger_than"].partition("/")[2]]
+        other = numbers[claim["larger_than"]]
         grown = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
         return f"{grown if value > other else '**differs**'}; above {other:.3g}"
     low, high = claim["expect"]
