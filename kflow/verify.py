@@ -89,10 +89,13 @@ def made(root: Path) -> dict[str, str]:
 
 
 def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
-    """The notebooks that make these figures (all without slugs); an unknown slug is refused."""
+    """The notebooks that make these figures (all without names); an unknown name is refused.
+
+    The name of a chapter stands for all its figures.
+    """
     if not slugs:
         return execution.chapters(root)
-    owners = made(root)
+    owners = made(root) | {chapter: chapter for chapter in execution.chapters(root)}
     for slug, folder in published(root).items():
         owners.setdefault(slug, json.loads((folder / "record.json").read_text())["notebook"])
     for slug in slugs:
@@ -113,7 +116,7 @@ def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
             continue
         figures = {path.name: path for path in (done.output / "figures").glob("*")}
         for slug in sorted({*owned, *figures}):
-            if slugs and slug not in slugs:
+            if slugs and not {slug, chapter} & set(slugs):
                 continue
             if slug not in known:
                 cure = f"no published record: python -m kflow accept {slug}"
@@ -144,7 +147,7 @@ def publish(slugs: Sequence[str], root: Path, progress: bool = True) -> list[str
     for chapter in chapters_of(slugs, root):
         done = execution.execute(chapter, root=root, progress=progress)
         for folder in sorted((done.output / "figures").glob("*")):
-            if not slugs or folder.name in slugs:
+            if not slugs or {folder.name, chapter} & set(slugs):
                 accept(folder, root / "book/records" / folder.name)
                 accepted.append(folder.name)
     released = root / "book/records/slugs.txt"

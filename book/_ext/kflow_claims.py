@@ -74,7 +74,8 @@ def claim_row(stage, claim):
         verdict = judge(claim, value, by_slug[slug].numbers)
     if "dataset" in claim:
         verdict = scale_verdict(claim, large)
-        ours += f"; {large['settings']['layers']} layers at the talk's size" if large else ""
+        reached = [f"{large['settings']['layers']} layers at the talk's size"] if large else []
+        ours = "; ".join([ours] * bool(ours) + reached)
     how = settings(next(iter(by_slug.values()))) if by_slug else paper_settings(large)
     return [*cells, ours, how, records_verdict(shown), verdict]
 
@@ -158,7 +159,7 @@ def errors(run, n, first, last):
 def numbers(four):
     """Average, least, largest, standard deviation of a row, in percent."""
     mean, low, high, spread = (100 * value for value in four)
-    return f"{mean:.3g} % ({low:.3g} to {high:.3g}, standard deviation {spread:.2g})"
+    return f"{mean:.4g} % ({low:.4g} to {high:.4g}, standard deviation {spread:.2g})"
 
 
 def book_cells(stage, table, n):
