@@ -93,7 +93,7 @@ export class Page {
     this.get("kept").textContent = rho === null ? "" : `kept ${fixed(game.coarse.energy, 2)}`;
     this.get("lost").textContent = rho === null ? ""
       : `of ${fixed(game.fine.energy, 2)}, lost ${fixed(game.fine.energy - game.coarse.energy, 2)}`;
-    this.get("verdict").textContent = rho === null ? "There is no game to play." : verdict(rho);
+    this.get("verdict").textContent = rho === null ? "No game to play: see below." : verdict(rho);
     paintTrace(this.get("trace"), state.trace, rho, this.theme);
     if (!moving) this.get("trace").setAttribute("aria-label", describeTrace(state.trace, rho));
     this.get("layers").textContent = state.trace.length === 0 ? "ρ along the layers"
