@@ -1,8 +1,10 @@
 """The built site as files: links, anchors, names, nothing from elsewhere."""
 
+import importlib
 import re
 import tomllib
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
@@ -161,3 +163,30 @@ def test_the_build_refuses_another_jupyter_book(monkeypatch):
     monkeypatch.setattr(build.importlib.metadata, "version", lambda name: "2.0.0")
     with pytest.raises(build.BuildFailed, match="jupyter-book<2"):
         build.check()
+
+
+@pytest.fixture
+def addressed(monkeypatch):
+    """The extension of the site, as if the owner had stated the two addresses."""
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    extension = importlib.import_module("kflow_site")
+    stated = ("https://book.invalid/kf", "https://github.com/owner/kf")
+    monkeypatch.setattr(extension, "addresses", lambda: stated)
+    return extension
+
+
+def test_with_a_stated_repository_a_chapter_can_be_run_and_edited(addressed):
+    context = {"header_buttons": [], "pathto": lambda name, resource: name}
+    addressed.add_buttons(None, NAMES[0], "page.html", context, None)
+    urls = [item["url"] for menu in context["header_buttons"] for item in menu["buttons"]]
+    committed = f"notebooks/{NAMES[0]}.ipynb"
+    assert f"https://mybinder.org/v2/gh/owner/kf/main?labpath={committed}" in urls
+    assert f"https://colab.research.google.com/github/owner/kf/blob/main/{committed}" in urls
+    assert f"https://github.com/owner/kf/edit/main/notebooks/{NAMES[0]}.md" in urls
+
+
+def test_with_a_stated_address_pages_have_their_canonical_link(addressed):
+    config = SimpleNamespace()
+    addressed.use_addresses(None, config)
+    assert config.html_baseurl == config.ogp_site_url == "https://book.invalid/kf/"
+    assert (ROOT / "book" / config.ogp_image).is_file()

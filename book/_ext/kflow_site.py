@@ -103,7 +103,7 @@ MEND = (
     (r'\s*<link rel="preload"[^>]*(?:brands|regular)-400\.woff2" />', ""),
     (r"\s*<link [^>]*sphinx-thebe\.css[^>]*/>", ""),
     # the page's width is said twice
-    (r'(<meta name="viewport"[^>]*/>)\s*<meta name="viewport"[^>]*/>', r"\1"),
+    (r'\s*<meta name="viewport" content="width=device-width, initial-scale=1" ?/>', ""),
     # a name that differs from what is read on the element
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
@@ -134,7 +134,7 @@ def finish(app, exception):
 
 
 def _ids_once(text):
-    """Keep an id at its first element only (proofs and their contents share theirs)."""
+    """Keep an id at its first element only: proofs share theirs, and so do the fields of search."""
     seen = set()
 
     def keep(match):
@@ -142,7 +142,7 @@ def _ids_once(text):
         seen.add(match[1])
         return "" if again else match[0]
 
-    return re.sub(r' id="((?:proof|[a-z]+-content|solution-content)[^"]*)"', keep, text)
+    return re.sub(r'(?<=[\w"])\s+id="([^"]*)"(?=[^<]*>)', keep, text)
 
 
 def not_found(app):
