@@ -66,10 +66,10 @@ def run(options) -> int:
         return 0
     try:
         done = execution.execute(options.notebook, given, root=root, progress=not options.json)
-    except execution.ExecutionFailed as error:
-        again = " ".join(f"-p {name} {value}" for name, value in given.items())
-        command = f"python -m kflow run {options.notebook} {again}".strip()
-        print(f"{error}\nto run it again: {command}", file=sys.stderr)
+    except (execution.ExecutionFailed, KeyboardInterrupt) as error:
+        again = "".join(f" -p {name} {value}" for name, value in given.items())
+        command = f"python -m kflow run {options.notebook}{again}"
+        print(f"{str(error) or 'interrupted'}\nto run it again: {command}", file=sys.stderr)
         return 1
     folders = sorted((done.output / "figures").glob("*"))
     report = {

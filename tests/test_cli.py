@@ -128,6 +128,15 @@ def test_a_failed_run_exits_1_and_names_the_cell_and_the_command(book, capsys):
     assert main(["verify", "--json"]) == 0  # the former results stay
 
 
+def test_an_interrupted_run_says_how_to_take_it_up(book, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "execute", interrupt)
+    assert main(["run", "tiny", "-p", "layers", "4"]) == 1
+    assert "python -m kflow run tiny -p layers 4" in capsys.readouterr().err
+
+
 def test_two_executions_are_the_same_bytes(book):
     first = execution.latest("tiny", book)
     kept = shutil.copytree(first.folder, book / "kept")
