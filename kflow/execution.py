@@ -289,8 +289,8 @@ def _take_prose(planned):
 
     notebook, executed = _read(planned.source), _read(planned.notebook)
     made = _code(executed)
-    if len(made) > len(_code(notebook)):  # papermill's injected parameters
-        return
+    if [c.source for c in made] != [c.source for c in _code(notebook)]:
+        return  # parameters were injected, or the source has changed while it ran
     for cell, done in zip(_code(notebook), made, strict=True):
         cell.outputs, cell.execution_count = done.outputs, done.execution_count
     notebook.metadata.language_info = executed.metadata.language_info
