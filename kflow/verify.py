@@ -112,7 +112,7 @@ def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
         try:
             done = execution.execute(chapter, root=root, progress=progress)
         except ExecutionFailed as error:
-            rows.append(Row(chapter, "execution", "file", None, None, str(error), "differs"))
+            rows.append(Row(chapter, "execution", "file", None, None, cause(error), "differs"))
             continue
         figures = {path.name: path for path in (done.output / "figures").glob("*")}
         for slug in sorted({*owned, *figures}):
@@ -128,6 +128,11 @@ def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
                 rows += compare(known[slug], figures[slug])
     scale = [] if slugs else sorted(p.stem for p in (root / "book/records/paper").glob("*.json"))
     return Report(rows, scale)
+
+
+def cause(error: ExecutionFailed) -> str:
+    """The cell and the error of a failed execution, on one line."""
+    return " ".join(str(error).split())
 
 
 def owner(folder: Path) -> str:
