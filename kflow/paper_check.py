@@ -25,7 +25,7 @@ def add(report: Report, root: Path) -> Report:
             again = _read(Path(folder), name)
         rows += compare(name, experiment, published, again)
     again = [name for name in report.paper if name not in paper.EXPERIMENTS]
-    return Report(rows, again)
+    return Report(rows, again, report.elsewhere)
 
 
 def compare(name: str, experiment: paper.Experiment, old: dict, new: dict) -> list[Row]:

@@ -17,6 +17,7 @@ class Report:
 
     rows: list[Row]
     paper: list[str]
+    elsewhere: tuple[str, ...] = ()  # other machines and versions that published records come from
 
     @property
     def passed(self) -> bool:
@@ -29,6 +30,7 @@ class Report:
             "passed": self.passed,
             "rows": [row.to_json() for row in self.rows],
             "not_re_run": self.paper,
+            "published_elsewhere": list(self.elsewhere),
         }
 
     def table(self) -> str:
@@ -59,6 +61,7 @@ class Report:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in (head, *lines)
         ]
+        text += [f"published on another machine: {place}" for place in self.elsewhere]
         text += [f"paper scale, {name}: not re-run here" for name in self.paper]
         wrong = [row for row in self.rows if row.verdict not in PASSED]
         figures = len({row.slug for row in self.rows})
@@ -106,7 +109,7 @@ def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
 
 def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
     """Compare figures (all without slugs) with their records; stale chapters are executed first."""
-    rows, known = [], published(root)
+    rows, known, places = [], published(root), set()
     for chapter in chapters_of(slugs, root):
         owned = [s for s, folder in known.items() if owner(folder) == chapter]
         try:
@@ -126,8 +129,18 @@ def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
                 rows.append(Row(slug, "record", "file", None, None, gone, "differs"))
             else:
                 rows += compare(known[slug], figures[slug])
+                places |= {place(known[slug])} - {place(figures[slug])}
     scale = [] if slugs else sorted(p.stem for p in (root / "book/records/paper").glob("*.json"))
-    return Report(rows, scale)
+    return Report(rows, scale, tuple(sorted(places - {""})))
+
+
+def place(folder: Path) -> str:
+    """The processor and the version of torch that made a figure; "" where they can't be read."""
+    try:
+        origin = records.read_json(folder / "provenance.json")
+        return f"{origin['hardware']['cpu']}, torch {origin['versions']['torch']}"
+    except (records.RecordError, KeyError):
+        return ""
 
 
 def cause(error: ExecutionFailed) -> str:
