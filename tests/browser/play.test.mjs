@@ -192,6 +192,12 @@ test('sliders work by keyboard, and the address holds the game', () => withPage(
   assert.match(await text(page, 'status'), /Copied|address bar/)
 }))
 
+test('a run stops where a point would leave the plane, and says so', () => withPage(async page => {
+  await page.click('#play-run')
+  await page.waitForFunction(() => /leave the plane/.test(document.querySelector('#play-message').textContent))
+  assert.equal(await text(page, 'run'), 'Run')
+}, { fragment: '#step=0.5&points=-98.6,0,P;-98,0,m' }))
+
 test('an address that is pasted in is taken up, and undo leaves it', () => withPage(async page => {
   await page.evaluate(() => { location.hash = 'preset=two-colours' })
   await page.waitForFunction(() => document.querySelector('#play-rho').textContent === '0.750')

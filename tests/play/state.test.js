@@ -108,6 +108,13 @@ test("a session goes on after a game that can't be played", () => {
   assert.ok(Math.abs(session.game.rho - 1 / 4) < 1e-14);
 });
 
+test("the flow stops before a point leaves the plane", () => {
+  const far = { ...PRESETS["two-colours"](), points: [[-98.99, 0], [-98, 0]], step: 0.5 };
+  const session = new Session(far, () => {});
+  assert.equal(session.layer(true), false);
+  assert.deepEqual(session.state, far);
+});
+
 test("a session with no point or one has no game", () => {
   const session = new Session(create({}), () => {});
   assert.equal(session.outcome, null);

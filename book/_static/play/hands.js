@@ -99,15 +99,17 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 /**
  * Keys of the board, and undo anywhere in the game.
  * @param {Board} board
+ * @param {() => void} undo
+ * @param {() => void} redo
  * @param {Record<string, () => void>} actions by lower-case key
  */
-export function keys(board, actions) {
-  const { session, page } = board;
+export function keys(board, undo, redo, actions) {
+  const { page } = board;
   page.root.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
     event.preventDefault();
-    if (event.shiftKey) session.redo();
-    else session.undo();
+    if (event.shiftKey) redo();
+    else undo();
   });
   page.get("board").addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

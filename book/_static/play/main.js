@@ -104,7 +104,18 @@ function start(root) {
     if (session.chosen !== null) page.say(describePoint(session.state, session.chosen));
   }
 
-  const oneLayer = edit(() => session.layer(checked("fresh")));
+  /** One more layer, or a word on why there is none. */
+  function deeper(sameStep) {
+    if (session.layer(checked("fresh"), sameStep)) return true;
+    const end = LIMITS.coordinate[1];
+    if (session.game) problems = [`A point would leave the plane, which ends at ${end}.`];
+    changed();
+    return false;
+  }
+
+  const oneLayer = edit(() => deeper(false));
+  const undo = edit(() => session.undo());
+  const redo = edit(() => session.redo());
   const drawHalf = edit(() => session.push(newHalf(session.state)));
   const flip = edit(() => session.flip(), sayChosen);
   const remove = edit(() => session.remove());
@@ -115,13 +126,14 @@ function start(root) {
     let last = performance.now();
     let pace = 16;
     running = true;
+    problems = [];
     page.get("run").textContent = "Pause";
     const frame = (now) => {
       if (!running) return;
       pace += 0.1 * (now - last - pace);
       last = now;
       page.pace(pace);
-      if (!session.layer(checked("fresh"), !first)) return void stop();
+      if (!deeper(!first)) return void stop();
       first = false;
       requestAnimationFrame(frame);
     };
@@ -162,8 +174,8 @@ function start(root) {
   on("run", toggle);
   on("layer", oneLayer);
   on("half", drawHalf);
-  on("undo", edit(() => session.undo()));
-  on("redo", edit(() => session.redo()));
+  on("undo", undo);
+  on("redo", redo);
   on("flip", flip);
   on("remove", remove);
   on("share", share);
@@ -193,7 +205,7 @@ function start(root) {
   }
 
   pointers(board);
-  keys(board, {
+  keys(board, undo, redo, {
     n: () => { session.chooseNext(1); sayChosen(); },
     p: () => { session.chooseNext(-1); sayChosen(); },
     a: addBeside,

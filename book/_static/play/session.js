@@ -109,7 +109,7 @@ export class Session {
   }
 
   /**
-   * Goes one layer deep, if the game can be played.
+   * Goes one layer deep, if the game can be played and no point leaves the plane.
    * @param {boolean} fresh draw a new half afterwards
    * @param {boolean} sameStep count it to the undo step of the layer before
    * @returns {boolean}
@@ -117,7 +117,7 @@ export class Session {
   layer(fresh, sameStep = false) {
     if (!this.game) return false;
     const next = oneLayer(this.state, this.game);
-    if (!next.points.flat().every(Number.isFinite)) return false;
+    if (!next.points.flat().every((t) => Math.abs(t) <= LIMITS.coordinate[1])) return false;
     const state = fresh ? newHalf(next) : next;
     if (sameStep) this.replace(state);
     else this.push(state);
