@@ -16,9 +16,9 @@ imported as modules. The letters: n points, m other points, d features, c output
 """
 AUTO = "```{{eval-rst}}\n.. {kind}:: {name}\n{options}```\n"
 MEMBERS = """   :members:
-   :inherited-members: tuple
+   :inherited-members: tuple, ClassifierMixin, BaseEstimator
    :special-members: __call__
-   :exclude-members: of_squared, slope, count, index
+   :exclude-members: of_squared, slope, count, index, set_score_request
 """
 
 

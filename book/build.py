@@ -27,6 +27,7 @@ from kflow import execution
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = ROOT / "_build" / "source"
 SITE = ROOT / "_build" / "html"
+NEXT = ROOT / "_build" / "next"  # where a site is built, so that the former one stays if that fails
 FIGURE = "application/vnd.kflow.figure+json"
 GENERATED = {"api", "figures"}  # pages made while staging
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
@@ -144,7 +145,7 @@ def sphinx(strict):
     """Run jupyter-book over the stage; strictly, a warning is an error."""
     tool = Path(sys.executable).parent / "jupyter-book"
     command = [tool, "build", str(STAGE), "--all", "-n", "-q", "--config", ROOT / "_config.yml"]
-    command += ["--toc", ROOT / "_toc.yml", "--path-output", ROOT]
+    command += ["--toc", ROOT / "_toc.yml", "--path-output", NEXT]
     command += ["-W", "--keep-going"] if strict else []
     done = subprocess.run(command, cwd=STAGE, env={**os.environ, "PYTHONHASHSEED": "0"})
     if done.returncode:
@@ -180,10 +181,12 @@ def _build(force, preview):
     if made == wanted and (SITE / "index.html").is_file() and not force:
         print(f"the site is up to date: {SITE.relative_to(ROOT)}/index.html")
         return False
-    stamp.unlink(missing_ok=True)
-    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.rmtree(NEXT, ignore_errors=True)
     stage(executions)
     sphinx(strict=not preview)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(SITE, ignore_errors=True)
+    os.replace(NEXT / "_build" / "html", SITE)
     if not preview:
         stamp.write_text(json.dumps({"fingerprint": wanted}))
     print(f"the site is built: {SITE.relative_to(ROOT)}/index.html")

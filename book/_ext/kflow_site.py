@@ -107,6 +107,8 @@ MEND = (
     # a name that differs from what is read on the element
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    # a role that has been withdrawn
+    (r'role="doc-biblioentry"', 'role="listitem"'),
     # content outside of any landmark
     (r'<div class="bd-sidebar-primary', f"<div {BESIDE}" r' class="bd-sidebar-primary'),
 )
