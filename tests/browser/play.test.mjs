@@ -189,7 +189,8 @@ test('sliders work by keyboard, and the address holds the game', () => withPage(
   assert.equal(await rho(other), seen)
   assert.equal(await text(other, 'gamma-value'), await text(page, 'gamma-value'))
   await page.click('#play-share')
-  assert.match(await text(page, 'status'), /Copied|address bar/)
+  await page.waitForFunction(() =>
+    /Copied|address bar/.test(document.querySelector('#play-status').textContent))
 }))
 
 test('a run stops where a point would leave the plane, and says so', () => withPage(async page => {

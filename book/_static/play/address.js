@@ -99,3 +99,30 @@ function readPoints(text, problems) {
   }
   return read;
 }
+
+/** Keeps the address of the page in step with a session. */
+export class AddressBar {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    this.written = session.state;
+  }
+
+  /** Writes the present game, unless it is the one that was written last. */
+  write() {
+    if (this.written === this.session.state) return;
+    this.written = this.session.state;
+    history.replaceState(null, "", `#${write(this.written)}`);
+  }
+
+  /** Copies the address; returns what to say. @returns {Promise<string>} */
+  async copy() {
+    history.replaceState(null, "", `#${write(this.session.state)}`);
+    try {
+      await navigator.clipboard.writeText(location.href);
+      return "Copied";
+    } catch {
+      return "It is in the address bar";
+    }
+  }
+}

@@ -1,11 +1,12 @@
 /** Wires the game to its page. */
 import { onThemeChange } from "../canvas.js";
-import { read, write } from "./address.js";
+import { AddressBar, read } from "./address.js";
 import { keys, pointers } from "./hands.js";
 import { Page } from "./page.js";
 import { PRESETS } from "./presets.js";
+import { Runner } from "./runner.js";
 import { Session } from "./session.js";
-import { value } from "./sliders.js";
+import { connect } from "./sliders.js";
 import { LIMITS, newHalf, setNumber } from "./state.js";
 import { describePoint, describeTrace, fixed } from "./words.js";
 
@@ -16,12 +17,13 @@ function start(root) {
   const shared = read(location.hash.slice(1));
   let problems = shared?.problems ?? [];
   let dragging = false;
-  let running = false;
   let pending = 0;
   let resting = 0;
 
   const session = new Session(shared?.state ?? PRESETS["two-points"](), changed);
   const page = new Page(root);
+  const address = new AddressBar(session);
+  const runner = new Runner((first) => deeper(!first), (time) => page.pace(time), turned);
   const checked = (id) => page.get(id).checked;
   const radio = (name) => root.querySelector(`input[name="play-${name}"]:checked`).value;
   const board = {
@@ -44,31 +46,25 @@ function start(root) {
   function changed() {
     if (!pending) pending = requestAnimationFrame(draw);
     clearTimeout(resting);
-    if (!running) resting = setTimeout(rest, REST);
+    if (!runner.running) resting = setTimeout(rest, REST);
   }
 
   function draw() {
     pending = 0;
-    page.render(session, choices(), dragging || running);
+    page.render(session, choices(), dragging || runner.running);
     page.complain(session, problems, mend);
   }
 
-  let written = null;
   function rest() {
     if (dragging) return;
     page.render(session, choices(), false);
-    if (written === null || written === session.state) {
-      written = session.state;
-      return;
-    }
-    written = session.state;
-    history.replaceState(null, "", `#${write(session.state)}`);
+    address.write();
   }
 
   /** An action of the reader: it ends a run, and answers what was wrong with an address. */
   function edit(action, say = sayRho) {
     return () => {
-      stop();
+      runner.stop();
       problems = [];
       action();
       say();
@@ -76,7 +72,7 @@ function start(root) {
   }
 
   function add(label, at) {
-    stop();
+    runner.stop();
     const added = session.add(at, label);
     problems = added ? [] : [`The plane is full: at most ${LIMITS.points} points.`];
     changed();
@@ -120,44 +116,17 @@ function start(root) {
   const flip = edit(() => session.flip(), sayChosen);
   const remove = edit(() => session.remove());
 
-  /** The flow runs a layer a frame until it is stopped or can't go on. */
-  function run() {
-    let first = true;
-    let last = performance.now();
-    let pace = 16;
-    running = true;
-    problems = [];
-    page.get("run").textContent = "Pause";
-    const frame = (now) => {
-      if (!running) return;
-      pace += 0.1 * (now - last - pace);
-      last = now;
-      page.pace(pace);
-      if (!deeper(!first)) return void stop();
-      first = false;
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
-  }
-
-  function stop() {
-    if (!running) return;
-    running = false;
-    page.get("run").textContent = "Run";
-    sayRho();
+  /** A run began or ended. */
+  function turned() {
+    page.get("run").textContent = runner.running ? "Pause" : "Run";
+    if (runner.running) problems = [];
+    else sayRho();
     changed();
   }
 
-  const toggle = () => { if (running) stop(); else if (session.game) run(); };
-
-  async function share() {
-    history.replaceState(null, "", `#${write(session.state)}`);
-    try {
-      await navigator.clipboard.writeText(location.href);
-      flash("Copied");
-    } catch {
-      flash("It is in the address bar");
-    }
+  function toggle() {
+    if (runner.running) runner.stop();
+    else if (session.game) runner.start();
   }
 
   function flash(text) {
@@ -178,31 +147,18 @@ function start(root) {
   on("redo", redo);
   on("flip", flip);
   on("remove", remove);
-  on("share", share);
+  on("share", async () => flash(await address.copy()));
   for (const button of root.querySelectorAll("[data-preset]")) {
     button.addEventListener("click", edit(() => {
       session.chosen = null;
       session.push(PRESETS[button.dataset.preset]());
     }));
   }
-  for (const name of ["gamma", "nugget", "step"]) slide(name);
+  for (const name of ["gamma", "nugget", "step"]) connect(page.get(name), name, session);
   for (const input of root.querySelectorAll("[type=radio], [type=checkbox]")) {
     input.addEventListener("change", changed);
   }
   root.querySelector(".play-table").addEventListener("toggle", changed);
-
-  /** One undo step for each grip of a slider. */
-  function slide(name) {
-    let gripped = false;
-    const slider = page.get(name);
-    slider.addEventListener("input", () => {
-      const next = setNumber(session.state, name, value(name, Number(slider.value)));
-      if (gripped) session.replace(next);
-      else session.push(next);
-      gripped = true;
-    });
-    slider.addEventListener("change", () => { gripped = false; });
-  }
 
   pointers(board);
   keys(board, undo, redo, {
@@ -223,7 +179,7 @@ function start(root) {
   window.addEventListener("hashchange", () => {
     const given = read(location.hash.slice(1));
     if (!given) return;
-    stop();
+    runner.stop();
     problems = given.problems;
     session.push(given.state);
   });

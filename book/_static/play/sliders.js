@@ -1,5 +1,5 @@
 /** Sliders run from 0 to 1 and stand for numbers over several powers of ten. */
-import { LIMITS } from "./state.js";
+import { LIMITS, setNumber } from "./state.js";
 
 /** The least nugget above zero that the slider can set. */
 const LEAST_NUGGET = 1e-10;
@@ -34,4 +34,21 @@ export function value(name, at) {
   if (name === "nugget" && at < ZERO) return 0;
   const part = name === "nugget" ? (at - ZERO) / (1 - ZERO) : at;
   return Number((least * (most / least) ** part).toPrecision(name === "nugget" ? 1 : 3));
+}
+
+/**
+ * Lets a slider set a number of the game: one step of the history for each grip.
+ * @param {HTMLInputElement} slider
+ * @param {"gamma"|"nugget"|"step"} name
+ * @param {import("./session.js").Session} session
+ */
+export function connect(slider, name, session) {
+  let gripped = false;
+  slider.addEventListener("input", () => {
+    const next = setNumber(session.state, name, value(name, Number(slider.value)));
+    if (gripped) session.replace(next);
+    else session.push(next);
+    gripped = true;
+  });
+  slider.addEventListener("change", () => { gripped = false; });
 }
