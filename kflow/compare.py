@@ -55,8 +55,8 @@ def holds(q: Quantity, value: float, altered: bool = False) -> bool:
 def compare(published: Path, regenerated: Path) -> list[Row]:
     """Rows for one figure, from its two folders; a damaged record is a row that differs.
 
-    Where record.json is not the file that was accepted (its hash is in provenance.json), every value
-    must equal the regenerated one, so that a number falsified within its tolerance is found.
+    Where record.json is not the file that was accepted (its hash is in provenance.json), every
+    value must equal the regenerated one: a number falsified within its tolerance is found.
     """
     slug = regenerated.name
     try:
