@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +62,9 @@ class Quantity:
 
     def to_json(self) -> dict:
         """The fields that are set, without the name."""
-        unset = (None, "", 0.0)
-        return {
-            key: value
-            for key, value in asdict(self).items()
-            if key in ("value", "kind") or (key != "name" and value not in unset)
-        }
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
+        unset = {f.name: f.default for f in fields(self)}
+        return {key: value for key, value in told.items() if value != unset[key]}
 
 
 def from_json(name: str, fields: dict) -> Quantity:

@@ -162,3 +162,8 @@ def test_every_row_of_the_source_is_in_the_claims():
     assert {table["name"]: [row[0] for row in table["rows"]] for table in told["table"]} == {
         name: [6000, 600, 60, 10] for name in ("F-a", "F-b", "M")
     }
+
+
+def test_a_bound_of_zero_is_written_and_read_again():
+    quantity = Quantity("distance", 0.2, "statistical", low=0.0, high=0.5, paper=0.0)
+    assert records.from_json("distance", quantity.to_json()) == quantity
