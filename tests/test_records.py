@@ -146,7 +146,8 @@ def test_every_released_slug_has_a_sound_record_and_every_record_is_released():
     folders = [path.parent for path in sorted(PUBLISHED.glob("*/record.json"))]
     assert sorted(released) == released == [folder.name for folder in folders]
     for folder in folders:
-        assert records.load(folder)["slug"] == folder.name
+        record = records.load(folder)
+        assert record["slug"] == folder.name and records.quantities(record) is not None
         origin = records.read_json(folder / "provenance.json")
         assert origin["record"] == records.sha256(folder / "record.json"), folder.name
 
