@@ -56,7 +56,9 @@ def test_the_output_has_the_dtype_of_the_new_points(data):
 def test_coincident_points_name_the_pair_and_the_nugget_to_try(data):
     x, y = data
     x[7] = x[2]
-    with pytest.raises(kflow.NotPositiveDefinite, match=r"points 2 and 7 are 0.0e\+00 apart.*1e-08"):
+    with pytest.raises(
+        kflow.NotPositiveDefinite, match=r"points 2 and 7 are 0.0e\+00 apart.*1e-08"
+    ):
         kflow.interpolate(kflow.Gaussian(0.8), x, y)
     kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget=1e-8)
 
