@@ -133,6 +133,15 @@ def test_a_page_is_small(site):
         assert (built() / name).stat().st_size < 1_000_000, name
 
 
+def test_the_pages_join_into_one_book_whose_links_stay_inside():
+    names = [name for name in module("build").pages_of_toc() if name != "play"]
+    book = Page(module("pdf").join(built(), names))
+    inside = {link[1:] for link in book.links if link.startswith("#")}
+    assert inside and inside <= set(book.ids)
+    assert len(book.ids) == len(set(book.ids))
+    assert not [link for link in book.links if "localhost" in link or "127.0.0.1" in link]
+
+
 def test_there_is_a_page_for_addresses_that_lead_nowhere(site):
     assert "404.html" in site and "index.html" in site["404.html"].links
 
