@@ -33,6 +33,11 @@ class Chapter:
     started: float = field(default_factory=perf_counter)
     titles: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def changed(self) -> list[str]:
+        """The parameters that are not at their defaults."""
+        return sorted(k for k, v in self.parameters.items() if v != self.defaults[k])
+
 
 _chapter: Chapter | None = None
 
@@ -61,8 +66,14 @@ def begin(chapter: str, parameters: Mapping | None = None) -> None:
 
 
 def quantity(name: str, value, kind: str, **rule) -> Quantity:
-    """A number to be checked; `value` may be a NumPy or PyTorch scalar. See `records.Quantity`."""
+    """A number to be checked; `value` may be a NumPy or PyTorch scalar. See `records.Quantity`.
+
+    With a reader's own parameters a statistical quantity becomes a single run: its interval came
+    from seeds at the defaults, and says nothing about others.
+    """
     value = value.item() if hasattr(value, "item") else value
+    if kind == "statistical" and _chapter is not None and _chapter.changed:
+        kind, rule = "single-run", {k: v for k, v in rule.items() if k not in ("low", "high")}
     return Quantity(name, value, kind, **rule)
 
 
@@ -112,7 +123,6 @@ def publish(
     data_file = records.write_data(folder, slug, arrays)
     files = drawing.images(folder, slug, draw)
     files += drawing.stills(folder, slug, frames, n_frames)
-    changed = {k for k, v in chapter.parameters.items() if v != chapter.defaults[k]}
     record = {
         "schema": 1,
         "slug": slug,
@@ -122,8 +132,8 @@ def publish(
         "caption": " ".join(caption.split()),
         "alt": " ".join(alt.split()),
         "parameters": chapter.parameters,
-        "derived_from": slug if changed else None,
-        "changed": sorted(changed),
+        "derived_from": slug if chapter.changed else None,
+        "changed": chapter.changed,
         "seeds": [int(seed) for seed in seeds],
         "dtype": dtype,
         "device": device,
