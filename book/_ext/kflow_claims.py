@@ -73,7 +73,8 @@ def claim_row(stage, claim):
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)
     if "dataset" in claim:
-        verdict = scale_verdict(claim, large)
+        judged = verdict if "number" in claim and slug in by_slug else ""
+        verdict = "; ".join([judged] * bool(judged) + [scale_verdict(claim, large)])
         reached = [f"{large['settings']['layers']} layers at the talk's size"] if large else []
         ours = "; ".join([ours] * bool(ours) + reached)
     how = settings(next(iter(by_slug.values()))) if by_slug else paper_settings(large)
