@@ -142,6 +142,6 @@ def test_a_figure_before_begin_is_refused(monkeypatch):
 def test_with_a_readers_parameters_an_interval_is_not_claimed(output, monkeypatch):
     rule = dict(kind="statistical", low=0.2, high=0.4, paper=0.3)
     assert figures.quantity("error", 0.3, **rule).kind == "statistical"
-    monkeypatch.setitem(figures._chapter.defaults, "layers", 500)
+    monkeypatch.setattr(figures._chapter, "defaults", {"layers": 500})
     found = figures.quantity("error", 0.9, **rule)
     assert (found.kind, found.low, found.paper) == ("single-run", None, 0.3)
