@@ -37,7 +37,7 @@ class Claims(SphinxDirective):
         else:
             rows = [claim_row(stage, claim) for claim in told["claim"] if claim["part"] == part]
         lines = ["````{list-table}", ":header-rows: 1", ":class: kf-claims"]
-        lines += [":widths: 26 20 30 12 12", ""]
+        lines += [":widths: 24 18 29 11 18", ""]
         for claim, talk, ours, how, *verdicts in (HEAD, *rows):
             lines += [f"* - {claim}", f"  - {talk}", f"  - {ours}", "", f"    {how}"]
             lines += [f"  - {verdict}" for verdict in verdicts]
@@ -77,7 +77,8 @@ def claim_row(stage, claim):
         verdict = "; ".join([judged] * bool(judged) + [scale_verdict(claim, large)])
         reached = [f"{large['settings']['layers']} layers at the talk's size"] if large else []
         ours = "; ".join([ours] * bool(ours) + reached)
-    how = settings(next(iter(by_slug.values()))) if by_slug else paper_settings(large)
+    leading = slug if slug in by_slug else next(iter(by_slug), "-paper-")
+    how = paper_settings(large) if large and "-paper-" in leading else settings(by_slug[leading])
     return [*cells, ours, how, records_verdict(shown), verdict]
 
 
