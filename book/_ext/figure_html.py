@@ -1,6 +1,7 @@
 """The markup around a figure: the line below it, its player; and the box to run a chapter."""
 
 import json
+import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -98,7 +99,7 @@ def _data(record, base):
     if not name:
         return "<p>This figure is a drawing: it plots no data.</p>"
     columns = "".join(
-        f"<dt><code>{escape(key)}</code></dt><dd>{escape(text)}</dd>"
+        f"<dt><code>{escape(key)}</code></dt><dd>{_plain(text)}</dd>"
         for key, text in record["data"]["columns"].items()
     )
     digest = record["files"][name]
@@ -106,6 +107,11 @@ def _data(record, base):
         f'<p><a href="{base}{name}" download>{name}</a>, every plotted number</p>'
         f"<dl>{columns}</dl><p>SHA-256 <code>{digest}</code></p>"
     )
+
+
+def _plain(text):
+    """Short formulas as they are typed, in italics: a figure's own page loads no MathJax."""
+    return re.sub(r"\$([^$]+)\$", r"<em>\1</em>", escape(text))
 
 
 def _reproduce(record):

@@ -109,6 +109,8 @@ MEND = (
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
     # a role that has been withdrawn
     (r'role="doc-biblioentry"', 'role="listitem"'),
+    # the corner of a table of numbers is no header of anything
+    (r"<th></th>", "<td></td>"),
     # content outside of any landmark
     (r'<div class="bd-sidebar-primary', f"<div {BESIDE}" r' class="bd-sidebar-primary'),
 )

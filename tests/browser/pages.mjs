@@ -8,7 +8,7 @@ import { launch, openContext, serve } from './browser.mjs'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
-const MATHS = /(^|[^\\])(\\\(|\\\[|\$\$)/
+const MATHS = /(^|[^\\])(\\\(|\\\[|\$)/
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
