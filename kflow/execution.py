@@ -120,13 +120,18 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True) -> 
 
 
 def latest(name, root=None) -> Execution | None:
-    """Find the newest execution of a chapter at its default parameters, stale or not."""
+    """Find the newest execution of a chapter at its default parameters, stale or not.
+
+    Its prose is that of the source, if the code cells are.
+    """
     planned = plan(name, root=root)
     facts = planned.folder.parent.glob("*/execution.json")
     made = [p for p in facts if not json.loads(p.read_text())["parameters"]]
     if not made:
         return None
-    return replace(planned, folder=max(made, key=os.path.getmtime).parent)
+    found = replace(planned, folder=max(made, key=os.path.getmtime).parent)
+    _take_prose(found)
+    return found
 
 
 def stale(root=None) -> dict[str, str]:
