@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from kflow.verify import verify
 from tests.site import NAMES, NOTEBOOKS, ROOT, cells, executed, module, read_json
 
 INTERNAL = re.compile(r"\b(?:from|import)\s+(?!kflow)(?:tests|book)\b")
@@ -73,3 +74,10 @@ def test_a_figure_has_a_caption_an_alternative_text_and_its_data(name):
         assert len(record["caption"]) > 40 and len(record["alt"]) > 20, folder.name
         assert record["alt"] != record["caption"], folder.name
         assert list(folder.glob("*.csv")) + list(folder.glob("*.npz")), folder.name
+
+
+def test_every_published_number_is_made_again(capsys):
+    report = verify((), ROOT, progress=False)
+    with capsys.disabled():
+        print("\n" + report.table())
+    assert report.passed, report.table()
