@@ -1,7 +1,10 @@
 """The chapters: pairs in sync, parameters declared, executed once, figures that stand alone."""
 
+import importlib.util
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -29,6 +32,31 @@ def test_a_pair_out_of_sync_is_found_and_mended(tmp_path):
     (tmp_path / "orphan.ipynb").write_text("{}")
     with pytest.raises(FileNotFoundError, match="orphan"):
         pairs.differing(tmp_path)
+
+
+def test_a_notebook_opened_alone_begins_by_installing_kflow(tmp_path, monkeypatch):
+    pairs, commands = module("pairs"), []
+    shutil.copy(NOTEBOOKS[0].with_suffix(".md"), tmp_path)
+    pairs.differing(tmp_path, write=True, repository="https://example.org/owner/kf")
+    assert pairs.differing(tmp_path, repository="https://example.org/owner/kf") == []
+    first = cells(tmp_path / NOTEBOOKS[0].name)[0]
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    exec(first.source, {})
+    assert commands == []  # kflow is here
+    with monkeypatch.context() as alone:
+        alone.setattr(importlib.util, "find_spec", lambda name: None)
+        exec(first.source, {})
+    monkeypatch.undo()
+    [command] = commands
+    assert command[-1] == "kflow @ git+https://example.org/owner/kf"
+    local = ["--no-deps", "--no-index", "--no-build-isolation", "--target", tmp_path / "site", ROOT]
+    subprocess.run([*command[:-1], *local], check=True)
+    show = "import kflow; print(kflow.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", show], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.startswith(str(tmp_path / "site"))
 
 
 @each
