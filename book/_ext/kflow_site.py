@@ -84,6 +84,8 @@ def clean_scripts(app, pagename, templatename, context, doctree):
 
 def docstring_markup(app, what, name, obj, options, lines):
     """Read our docstrings, which are Markdown: $maths$ and `code`, and otherwise plain text."""
+    if lines and lines[0].startswith("Alias for field number"):  # Python's own words, of no use
+        lines.clear()
     parts = CODE_OR_MATHS.split("\n".join(lines))
     for i, part in enumerate(parts):
         if part.startswith("$"):
