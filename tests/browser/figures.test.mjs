@@ -1,19 +1,8 @@
 // Figures in a real browser: SITE=_build/html node --test tests/browser/figures.test.mjs
 import assert from 'node:assert/strict'
-import path from 'node:path'
-import { after, before, test } from 'node:test'
-import { launch, openContext, serve } from './browser.mjs'
-
-let server, browser
-
-before(async () => {
-  server = await serve(path.resolve(process.env.SITE ?? '_build/html'))
-  browser = await launch()
-})
-after(async () => {
-  await browser.close()
-  server.close()
-})
+import { test } from 'node:test'
+import { openContext } from './browser.mjs'
+import { browser, server } from './site.mjs'
 
 async function withPage(name, work, options = {}) {
   const settings = { width: 1280, scheme: 'light', ...options }

@@ -1,20 +1,10 @@
 // The page of the game in a real browser: SITE=_build/html node --test tests/browser/play.test.mjs
 import assert from 'node:assert/strict'
-import path from 'node:path'
-import { after, before, test } from 'node:test'
-import { launch, openContext, serve } from './browser.mjs'
+import { test } from 'node:test'
+import { openContext } from './browser.mjs'
+import { browser, server } from './site.mjs'
 
 const PRESETS = ['two-points', 'two-colours', 'two-moons', 'swiss-roll', 'coin-tosses']
-let server, browser
-
-before(async () => {
-  server = await serve(path.resolve(process.env.SITE ?? '_build/html'))
-  browser = await launch()
-})
-after(async () => {
-  await browser.close()
-  server.close()
-})
 
 async function withPage(work, { fragment = '', width = 1280, scheme = 'light' } = {}) {
   const { context, page, noted } = await openContext(browser, server.url, { width, scheme })
