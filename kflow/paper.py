@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kflow import data
+from kflow import data, study
 from kflow.classify import classes, error_rate
 from kflow.flow import FlowPath, KernelFlow
 from kflow.interpolation import interpolate
@@ -230,13 +230,17 @@ def commit(root: Path) -> str:
 def main(arguments: list[str] | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
+    known = [*EXPERIMENTS, "study"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
     parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
     asked = parser.parse_args(arguments)
     for name in asked.names or EXPERIMENTS:
-        if name not in EXPERIMENTS:
-            parser.error(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+        if name not in known:
+            parser.error(f"no experiment {name!r}; there are {', '.join(known)}")
+        if name == "study":
+            study.run(Path.cwd())
+            continue
         label = f"{name}-validation" if asked.validate else name
         experiment = EXPERIMENTS[name]
         experiment = replace(experiment, layers=asked.layers or experiment.layers)

@@ -1,0 +1,198 @@
+"""A study at N = 10000 that tells how to choose: gamma, nugget, step and N_f, one at a time.
+
+`python -m kflow.paper study` makes it, one configuration after the other, and keeps each in
+book/records/paper/study.json as soon as it is measured. Points and the points that are read are
+drawn from the training images; the test set is never opened.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kflow import checks, data, provenance
+from kflow.classify import error_rate
+from kflow.flow import KernelFlow
+from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.steps import MaxDisplacement, RelativeDisplacement
+
+SEEDS = (0, 1)  # the first seed of all configurations comes before the second of any
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings of a flow: gamma = gamma_factor s, and delta in units of s where the rule is "max".
+
+    s^2 is the mean squared distance between two raw points; the rule "relative" is
+    `RelativeDisplacement`, whose delta has no unit.
+    """
+
+    dataset: str = "mnist"
+    gamma_factor: float = 1.0
+    nugget: float = 1e-2
+    rule: str = "max"
+    delta: float = 0.1
+    n_fine: int = 600
+
+    def step(self, s: float) -> MaxDisplacement | RelativeDisplacement:
+        """The step rule for points of root mean squared distance s."""
+        if self.rule == "relative":
+            return RelativeDisplacement(self.delta)
+        return MaxDisplacement(self.delta * s)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many points, how many others are read, at which layers, and draws of each N_I.
+
+    `reads` are pairs (N_I, draws); N_I = 10 is one point per class, others are drawn uniformly.
+    """
+
+    points: int = 10_000
+    held: int = 2_000
+    layers: tuple[int, ...] = (0, 100, 200, 400, 600)
+    reads: tuple[tuple[int, int], ...] = ((6000, 1), (600, 3), (60, 10), (10, 20))
+
+
+BASE = Configuration()
+CLOTHES = Configuration("fashion_mnist", round(math.sqrt(0.5), 4), nugget=1e-3)
+CONFIGURATIONS = (
+    BASE,
+    *(replace(BASE, gamma_factor=factor) for factor in (0.5, 0.7071, 1.4142)),
+    *(replace(BASE, nugget=nugget) for nugget in (1e-3, 1e-1)),
+    *(replace(BASE, delta=delta) for delta in (0.03, 0.3)),
+    replace(BASE, rule="relative"),
+    *(replace(BASE, n_fine=n) for n in (150, 300, 1200)),
+    replace(CLOTHES, rule="relative"),
+    *(replace(CLOTHES, delta=d, nugget=a) for d in (0.1, 0.03) for a in (1e-2, 1e-3)),
+)
+
+
+def run(
+    root: Path,
+    configurations: Iterable[Configuration] = CONFIGURATIONS,
+    scale: Scale = Scale(),  # noqa: B008, frozen
+    seeds: Iterable[int] = SEEDS,
+    pool: Callable[[str], tuple[Tensor, Tensor]] | None = None,
+) -> dict:
+    """Measure what the record under root does not hold yet; the record.
+
+    `pool(dataset)` gives points and labels to draw from, by default all training images. Results
+    of another scale or of another torch are left out. Raises FileNotFoundError, with three cures,
+    where the full data is missing.
+    """
+    path = root / "book" / "records" / "paper" / "study.json"
+    wanted = [(c, seed) for seed in seeds for c in configurations]
+    record = {"name": "study", "settings": _plain(asdict(scale)), "torch": torch.__version__}
+    runs = _kept(path, record, wanted)
+    for k, (configuration, seed) in enumerate(wanted, 1):
+        if _key(configuration, seed) not in runs:
+            x, y = (pool or training_images)(configuration.dataset)
+            measured = measure(configuration, seed, scale, x, y)
+            runs[_key(configuration, seed)] = measured
+            _write(path, record | {"runs": [runs[_key(*w)] for w in wanted if _key(*w) in runs]})
+            print(f"study {k}/{len(wanted)}  {_line(measured)}", file=sys.stderr, flush=True)
+    return record | {"runs": [runs[_key(*w)] for w in wanted]}
+
+
+def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y: Tensor) -> dict:
+    """Draw points by the seed, flow, and read errors on other points at the layers of the scale.
+
+    A flow that breaks keeps what was read before, and "broke" says why.
+    """
+    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    if len(x) < scale.points + scale.held:
+        raise ValueError(f"{len(x)} points are too few for {scale.points} and {scale.held} others")
+    kept, held = drawn[: scale.points], drawn[scale.points :][: scale.held]
+    x, y, x_held, y_held = x[kept], y[kept], x[held], y[held]
+    s = mean_squared_distance(x) ** 0.5
+    kernel, nugget = Gaussian(configuration.gamma_factor * s), configuration.nugget
+    flow = KernelFlow(kernel, configuration.n_fine, configuration.step(s), nugget)
+    seconds, by_layer = {"reading": 0.0}, {}
+
+    def read(state):
+        begun = time.monotonic()
+        rng = torch.Generator().manual_seed(1000 * seed + state.layer)
+        sets = (kernel, state.points, y, state.carried, y_held)
+        errors = {
+            f"errors_{n}": [error_rate(*sets, n, rng, nugget, n == 10) for _ in range(draws)]
+            for n, draws in scale.reads
+        }
+        late = {"rho": float(state.rho[-100:].mean())} if state.layer else {}
+        spread = mean_squared_distance(state.points) / s**2
+        by_layer[str(state.layer)] = errors | late | {"spread": spread}
+        seconds["reading"] += time.monotonic() - begun
+
+    begun, rng, broke = time.monotonic(), torch.Generator().manual_seed(seed), None
+    try:
+        flow.run(
+            x, y, max(scale.layers), rng, carry=x_held, observe=read, observe_at=scale.layers
+        )  # fmt: skip
+    except (FloatingPointError, checks.NotPositiveDefinite) as error:
+        broke = str(error)
+    return {
+        "configuration": asdict(configuration),
+        "seed": seed,
+        "s": s,
+        "seconds_moving": time.monotonic() - begun - seconds["reading"],
+        "seconds_observing": seconds["reading"],
+        "commit": provenance.commit(),
+        "hardware": provenance.hardware(),
+        "broke": broke,
+        "by_layer": by_layer,
+    }
+
+
+def training_images(dataset: str) -> tuple[Tensor, Tensor]:
+    """All 60000 training images of a data set, and their labels."""
+    full = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist}[dataset](full=True)
+    return full.x, full.y
+
+
+def _key(configuration: Configuration, seed: int) -> str:
+    return json.dumps([asdict(configuration), seed], sort_keys=True)
+
+
+def _kept(path: Path, record: dict, wanted: list) -> dict[str, dict]:
+    """What the file holds of the configurations wanted, if it is of this scale and this torch."""
+    if not path.is_file():
+        return {}
+    saved = json.loads(path.read_text())
+    keys = {_key(*w) for w in wanted}
+    same = all(saved.get(name) == value for name, value in record.items())
+    runs = {_key(Configuration(**r["configuration"]), r["seed"]): r for r in saved["runs"] if same}
+    kept = {key: found for key, found in runs.items() if key in keys}
+    if len(kept) < len(saved["runs"]):
+        left = len(saved["runs"]) - len(kept)
+        print(f"study: {left} results of other settings are left out", file=sys.stderr)
+    return kept
+
+
+def _write(path: Path, record: dict):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".writing")
+    beside.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(beside, path)
+
+
+def _line(measured: dict) -> str:
+    last = max(measured["by_layer"], key=int)
+    read = measured["by_layer"][last]
+    errors = [f"{sum(e) / len(e):.2%}" for name, e in read.items() if name.startswith("errors_")]
+    settings = " ".join(map(str, measured["configuration"].values()))
+    return (
+        f"{settings} seed {measured['seed']}: {' / '.join(errors)} after {last} layers, "
+        f"{measured['seconds_moving']:.0f} + {measured['seconds_observing']:.0f} s"
+        + (f"; {measured['broke']}" if measured["broke"] else "")
+    )
+
+
+def _plain(settings: dict) -> dict:
+    return json.loads(json.dumps(settings))
