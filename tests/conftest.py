@@ -1,5 +1,21 @@
+from typing import NamedTuple
+
 import pytest
 import torch
+
+from kflow import transport
+
+PRECISIONS = {
+    "cpu": ("float64", "float32", "mixed"),
+    "cuda": ("float64", "float32", "mixed"),
+    "mps": ("float32",),
+}
+PRESENT = {
+    "cpu": True,
+    "cuda": torch.cuda.is_available(),
+    "mps": torch.backends.mps.is_available(),
+}
+LACKING = {"cuda": "no CUDA device", "mps": "no Apple GPU"}
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +27,58 @@ def one_thread():
 @pytest.fixture
 def rng():
     return torch.Generator().manual_seed(0)
+
+
+class Place(NamedTuple):
+    """Where the points of a test are: on which device, in which precision."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def dtype(self):
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def error(self):
+        """The share of a motion by which it may differ from that of float64."""
+        return {"float64": 1e-6, "float32": 2e-3, "mixed": 0.05}[self.precision]
+
+    def __call__(self, *tensors):
+        """The tensors there, in its dtype."""
+        return tuple(tensor.to(self.dtype).to(self.device) for tensor in tensors)
+
+
+def case(name, *precision):
+    """A device of a test; one that this machine lacks is reported as not run, by name."""
+    marks = [] if name == "cpu" else [pytest.mark.gpu]
+    if not PRESENT[name]:
+        marks.append(
+            pytest.mark.skip(reason=f"not run: {LACKING[name]} (named by pytest -v -m gpu)")
+        )
+    return pytest.param((name, *precision), marks=marks, id="-".join((name, *precision)))
+
+
+def there(name):
+    return torch.empty(0, device=name).device  # with its index, as tensors there have it
+
+
+@pytest.fixture(params=[case("cpu"), case("cuda")])
+def device(request):
+    """Every device with float64."""
+    return there(*request.param)
+
+
+@pytest.fixture(params=[case("cuda"), case("mps")])
+def accelerator(request):
+    """Every device that must agree with the CPU."""
+    return there(*request.param)
+
+
+@pytest.fixture(params=[case(name, each) for name in PRECISIONS for each in PRECISIONS[name]])
+def place(request, monkeypatch):
+    """Every device in every precision it has."""
+    name, precision = request.param
+    if name == "cpu":  # without bf16 units too: the same rounding, by float32 products
+        monkeypatch.setattr(transport, "uses_mixed", lambda asked, _: asked == "mixed")
+    return Place(there(name), precision)
