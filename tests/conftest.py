@@ -18,6 +18,15 @@ PRESENT = {
 LACKING = {"cuda": "no CUDA device", "mps": "no Apple GPU"}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Tell of all cases of a device that is not there in one line of the summary."""
+    report = yield
+    if report.skipped and any(what in report.longrepr[2] for what in LACKING.values()):
+        report.longrepr = (str(item.config.rootpath / "tests"), None, report.longrepr[2])
+    return report
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Small matrices on one thread: two make some of these tests thirty times slower."""
@@ -66,6 +75,12 @@ def there(name):
 @pytest.fixture(params=[case("cpu"), case("cuda")])
 def device(request):
     """Every device with float64."""
+    return there(*request.param)
+
+
+@pytest.fixture(params=[case(name) for name in PRECISIONS])
+def anywhere(request):
+    """Every device: all have float32."""
     return there(*request.param)
 
 

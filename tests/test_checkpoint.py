@@ -13,12 +13,17 @@ import kflow
 from kflow import checkpoint
 
 
-def run(path=None, layers=60, pause=0.0, **change):
+def run(path=None, layers=60, pause=0.0, device="cpu", **change):
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(40, 3, generator=rng, dtype=torch.float64)
     y = torch.nn.functional.one_hot(torch.arange(40) % 4, 4).double()
+    x, y = (part.float().to(device) for part in (x, y))
     settings = dict(
-        kernel=kflow.Gaussian(1.5), n_fine=10, step=kflow.MaxDisplacement(0.05), nugget=1e-3
+        kernel=kflow.Gaussian(1.5),
+        n_fine=10,
+        step=kflow.MaxDisplacement(0.05),
+        nugget=1e-3,
+        precision="float32",
     )
     options = dict(observe_at=range(0, layers + 1, 10), checkpoint_every=7, lookahead=3)
     settings |= {k: change.pop(k) for k in list(change) if k in settings}
@@ -35,9 +40,9 @@ def run(path=None, layers=60, pause=0.0, **change):
     return end, generator
 
 
-def run_slowly(path):
+def run_slowly(path, device):
     torch.set_num_threads(1)
-    run(path, pause=0.05)
+    run(path, pause=0.05, device=device)
 
 
 def assert_same(one, other):
@@ -52,9 +57,11 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.12, 0.21])
-def test_a_run_killed_at_any_instant_ends_in_the_same_bits(tmp_path, delay):
+def test_a_run_killed_at_any_instant_ends_in_the_same_bits(tmp_path, delay, anywhere):
     path = tmp_path / "flow.safetensors"
-    worker = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(path,))
+    worker = multiprocessing.get_context("spawn").Process(
+        target=run_slowly, args=(path, str(anywhere))
+    )
     worker.start()
     deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:
@@ -63,13 +70,14 @@ def test_a_run_killed_at_any_instant_ends_in_the_same_bits(tmp_path, delay):
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     assert path.exists()
-    assert_same(run(path), run())
+    assert_same(run(path, device=anywhere), run(device=anywhere))
 
 
-def test_a_finished_run_grows(tmp_path):
+def test_a_finished_run_grows(tmp_path, place):
     path = tmp_path / "flow.safetensors"
-    run(path, layers=30)
-    assert_same(run(path, layers=60), run())
+    where = dict(device=place.device, precision=place.precision)
+    run(path, layers=30, **where)
+    assert_same(run(path, layers=60, **where), run(**where))
 
 
 @pytest.mark.parametrize(
@@ -172,9 +180,10 @@ def test_a_flow_that_breaks_keeps_its_last_checkpoint(tmp_path):
     assert path.exists()
 
 
-def test_kept_layers_resume_with_the_run(tmp_path):
-    path = tmp_path / "flow.safetensors"
-    run(path, layers=30, keep_layers=tmp_path / "kept")
-    end, _ = run(path, keep_layers=tmp_path / "kept")
-    assert torch.equal(end.transform(torch.ones(2, 3)), run(keep_layers=True)[0].transform(
-        torch.ones(2, 3)))  # fmt: skip
+def test_kept_layers_resume_with_the_run(tmp_path, anywhere):
+    path, kept = tmp_path / "flow.safetensors", tmp_path / "kept"
+    new = torch.ones(2, 3, device=anywhere)
+    run(path, layers=30, keep_layers=kept, device=anywhere)
+    resumed, _ = run(path, keep_layers=kept, device=anywhere)
+    unbroken, _ = run(keep_layers=True, device=anywhere)
+    assert torch.equal(resumed.transform(new), unbroken.transform(new))

@@ -7,7 +7,7 @@ import kflow
 
 
 @pytest.fixture
-def clusters(rng):
+def clusters(rng, anywhere):
     """Three classes of 20 points each, far apart, and 30 test points among them."""
     centres = torch.tensor([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
     label = torch.arange(60) % 3
@@ -15,7 +15,7 @@ def clusters(rng):
     y, y_test = (torch.nn.functional.one_hot(k, 3).float() for k in (label, test_label))
     x = centres[label] + 0.3 * torch.randn(60, 2, generator=rng)
     x_test = centres[test_label] + 0.3 * torch.randn(30, 2, generator=rng)
-    return x, y, x_test, y_test
+    return tuple(part.to(anywhere) for part in (x, y, x_test, y_test))
 
 
 def test_one_point_per_class_is_enough_where_classes_are_far_apart(clusters, rng):
@@ -80,9 +80,11 @@ def test_a_table_needs_every_rate():
 )
 def test_bad_input_is_refused_by_name(change, says, clusters, rng):
     x, y, x_test, y_test = clusters
+    change = {k: v.to(x) if isinstance(v, torch.Tensor) else v for k, v in change.items()}
     given = dict(x=x, y=y, x_test=x_test, y_test=y_test, n_interp=6) | change
     if only := given.pop("only", None):
         given |= dict(x=torch.cat([x[:only], x[:30]]), y=torch.cat([y[:only], y[:30]]))
-        given["y"] = torch.roll(torch.eye(3)[[0] * 10 + [1] * 25 + [2] * 25], 5, 0)
+        labels = torch.eye(3)[[0] * 10 + [1] * 25 + [2] * 25]
+        given["y"] = torch.roll(labels, 5, 0).to(x)
     with pytest.raises(ValueError, match=says):
         kflow.error_rate(kflow.Gaussian(2.0), rng=rng, nugget=1e-6, **given)

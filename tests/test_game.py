@@ -19,17 +19,17 @@ RADIAL = [
 ]
 
 
-def batch(seed, n=10, d=3, c=2):
+def batch(seed, n=10, d=3, c=2, device="cpu"):
     rng = torch.Generator().manual_seed(seed)
     z = torch.randn(n, d, generator=rng, dtype=torch.float64)
     y = torch.randn(n, c, generator=rng, dtype=torch.float64)
-    return z, y, torch.randperm(n, generator=rng)[: n // 2]
+    return z.to(device), y.to(device), torch.randperm(n, generator=rng)[: n // 2]
 
 
-def test_rho_of_two_points_by_hand():
+def test_rho_of_two_points_by_hand(device):
     # k(x1, x2) = 1/2, y = (1, 0), the first is kept: energies 1 and 4/3, so rho = 1/4
-    z = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    y = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    z = torch.tensor([[0.0], [1.0]], dtype=torch.float64, device=device)
+    y = torch.tensor([[1.0], [0.0]], dtype=torch.float64, device=device)
     kernel = kflow.Gaussian(1 / math.sqrt(math.log(2)))
     value, gradient = kflow.rho_and_gradient(kernel, z, y, torch.tensor([0]))
     assert float(value) == pytest.approx(1 / 4, abs=1e-14)
@@ -40,18 +40,18 @@ def test_rho_of_two_points_by_hand():
 
 @pytest.mark.parametrize("make", RADIAL)
 @pytest.mark.parametrize("nugget", [0.0, 1e-2])
-def test_rho_and_gradient_equal_the_independent_formula(make, nugget):
-    z, y, coarse = batch(1)
+def test_rho_and_gradient_equal_the_independent_formula(make, nugget, device):
+    z, y, coarse = batch(1, device=device)
     value, gradient = kflow.rho_and_gradient(make(1.3), z, y, coarse, nugget)
-    arguments = (make.__name__, z.numpy(), y.numpy(), coarse.numpy(), 1.3, nugget)
+    arguments = (make.__name__, z.cpu().numpy(), y.cpu().numpy(), coarse.numpy(), 1.3, nugget)
     assert float(value) == pytest.approx(reference.rho(*arguments), rel=1e-9)
     assert float(kflow.rho(make(1.3), z, y, coarse, nugget)) == pytest.approx(float(value))
-    np.testing.assert_allclose(gradient.numpy(), reference.gradient(*arguments), atol=2e-7)
+    np.testing.assert_allclose(gradient.cpu().numpy(), reference.gradient(*arguments), atol=2e-7)
 
 
 @pytest.mark.parametrize("make", RADIAL)
-def test_the_closed_form_equals_autograd(make):
-    z, y, coarse = batch(2, n=40, d=5)
+def test_the_closed_form_equals_autograd(make, device):
+    z, y, coarse = batch(2, n=40, d=5, device=device)
     kernel = make(1.3)
     fast = kflow.rho_and_gradient(kernel, z, y, coarse, 1e-3)
     slow = kflow.rho_and_gradient(lambda a, b: kernel(a, b), z, y, coarse, 1e-3)
@@ -59,15 +59,15 @@ def test_the_closed_form_equals_autograd(make):
     torch.testing.assert_close(fast[1], slow[1], rtol=1e-9, atol=1e-12)
 
 
-def test_rho_passes_gradcheck():
-    z, y, coarse = batch(3, n=6)
+def test_rho_passes_gradcheck(device):
+    z, y, coarse = batch(3, n=6, device=device)
     assert torch.autograd.gradcheck(
         lambda z: kflow.rho(kflow.Gaussian(1.3), z, y, coarse), z.requires_grad_()
     )
 
 
-def test_any_callable_is_a_kernel():
-    z, y, coarse = batch(4)
+def test_any_callable_is_a_kernel(device):
+    z, y, coarse = batch(4, device=device)
 
     def linear(a, b):
         return a @ b.mT + 1
@@ -99,36 +99,42 @@ def test_rho_does_not_change_when_kernel_and_nugget_are_scaled(seed, a):
     assert float(scaled) == pytest.approx(float(kflow.rho(kernel, z, y, coarse, 0.1)), rel=1e-9)
 
 
-def test_rho_is_zero_when_nothing_is_hidden_and_one_when_the_kept_labels_are_zero():
-    z, y, coarse = batch(5)
+def test_rho_is_zero_when_nothing_is_hidden_and_one_when_the_kept_labels_are_zero(
+    device,
+):
+    z, y, coarse = batch(5, device=device)
     kernel = kflow.Gaussian(0.9)
     assert float(kflow.rho(kernel, z, y, torch.arange(10))) == pytest.approx(0, abs=1e-12)
     y[coarse] = 0
     assert float(kflow.rho(kernel, z, y, coarse)) == 1
 
 
-def test_the_gradient_pushes_nothing_as_a_whole():
+def test_the_gradient_pushes_nothing_as_a_whole(device):
     # a radial kernel sees differences only, so the gradients sum to zero
-    z, y, coarse = batch(6)
+    z, y, coarse = batch(6, device=device)
     _, gradient = kflow.rho_and_gradient(kflow.Gaussian(0.9), z, y, coarse, 1e-3)
     assert float(gradient.sum(0).abs().max()) < 1e-12
 
 
-def test_a_batch_of_games_is_played_as_each_alone():
-    games = [batch(seed) for seed in range(4)]
+def test_a_batch_of_games_is_played_as_each_alone(device):
+    games = [batch(seed, device=device) for seed in range(4)]
     z, y, coarse = (torch.stack(parts) for parts in zip(*games, strict=True))
     kernel = kflow.Gaussian(0.9)
-    together = play(kernel, z, y, coarse, 1e-2)
+    together = play(kernel, z, y, coarse.to(device), 1e-2)
     for k, one in enumerate(games):
         value, gradient = kflow.rho_and_gradient(kernel, *one, 1e-2)
         torch.testing.assert_close(together.rho[k], value)
         torch.testing.assert_close(together.gradient[k], gradient)
 
 
-def test_outputs_have_the_dtype_of_the_points():
+def test_outputs_have_the_dtype_and_the_device_of_the_points(anywhere):
     z, y, coarse = batch(7)
-    value, gradient = kflow.rho_and_gradient(kflow.Gaussian(0.9), z.float(), y, coarse, 1e-2)
+    expected = kflow.rho_and_gradient(kflow.Gaussian(0.9), z.float(), y.float(), coarse, 1e-2)
+    z, y = z.float().to(anywhere), y.float().to(anywhere)
+    value, gradient = kflow.rho_and_gradient(kflow.Gaussian(0.9), z, y, coarse, 1e-2)
     assert value.dtype == gradient.dtype == torch.float32
+    assert value.device == gradient.device == anywhere
+    torch.testing.assert_close((value.cpu(), gradient.cpu()), expected)
 
 
 def test_a_draw_is_uniform_without_replacement():

@@ -13,18 +13,18 @@ def data(rng):
     return x, torch.randn(12, 3, generator=rng, dtype=torch.float64)
 
 
-def test_the_interpolant_takes_the_labels_at_the_points(data):
-    x, y = data
+def test_the_interpolant_takes_the_labels_at_the_points(data, device):
+    x, y = (part.to(device) for part in data)
     torch.testing.assert_close(kflow.interpolate(kflow.Gaussian(0.8), x, y)(x), y)
 
 
-def test_the_interpolant_is_kriging(data):
+def test_the_interpolant_is_kriging(data, device):
     x, y = data
     new = torch.linspace(-2, 2, 10, dtype=torch.float64).reshape(5, 2)
     k = reference.gram("Matern52", x.numpy(), x.numpy(), 0.9) + 0.1 * np.eye(12)
     expected = reference.gram("Matern52", new.numpy(), x.numpy(), 0.9) @ solve(k, y.numpy())
-    v = kflow.interpolate(kflow.Matern52(0.9), x, y, nugget=0.1)
-    np.testing.assert_allclose(v(new).numpy(), expected, rtol=1e-10)
+    v = kflow.interpolate(kflow.Matern52(0.9), x.to(device), y.to(device), nugget=0.1)
+    np.testing.assert_allclose(v(new.to(device)).cpu().numpy(), expected, rtol=1e-10)
     assert v.energy == pytest.approx(reference.energy("Matern52", x.numpy(), y.numpy(), 0.9, 0.1))
 
 
@@ -40,21 +40,22 @@ def test_no_other_interpolant_of_the_span_has_less_energy(data):
     assert kflow.interpolate(kernel, extra, unbent).energy == pytest.approx(v.energy, rel=1e-6)
 
 
-def test_many_new_points_are_the_same_as_few(data):
-    x, y = data
+def test_many_new_points_are_the_same_as_few(data, device):
+    x, y = (part.to(device) for part in data)
     v = kflow.interpolate(kflow.Gaussian(0.8), x, y)
-    new = torch.randn(5000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    rng = torch.Generator().manual_seed(1)
+    new = torch.randn(5000, 2, dtype=torch.float64, generator=rng).to(device)
     torch.testing.assert_close(v(new)[4999:], v(new[4999:]))
 
 
-def test_the_output_has_the_dtype_of_the_new_points(data):
-    x, y = data
-    v = kflow.interpolate(kflow.Gaussian(0.8), x.float(), y.float(), nugget=1e-3)
-    assert v(x.float()).dtype == torch.float32
+def test_the_output_has_the_dtype_and_the_device_of_the_new_points(data, anywhere):
+    x, y = (part.float().to(anywhere) for part in data)
+    values = kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget=1e-3)(x)
+    assert values.dtype == torch.float32 and values.device == anywhere
 
 
-def test_coincident_points_name_the_pair_and_the_nugget_to_try(data):
-    x, y = data
+def test_coincident_points_name_the_pair_and_the_nugget_to_try(data, device):
+    x, y = (part.to(device) for part in data)
     x[7] = x[2]
     with pytest.raises(
         kflow.NotPositiveDefinite, match=r"points 2 and 7 are 0.0e\+00 apart.*1e-08"

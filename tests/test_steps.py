@@ -5,10 +5,10 @@ import kflow
 
 
 @pytest.fixture
-def batch():
+def batch(device):
     z = torch.tensor([[3.0, 4.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
     g = torch.tensor([[0.0, 2.0], [0.1, 0.0], [0.0, 0.0]], dtype=torch.float64)
-    return z, g
+    return z.to(device), g.to(device)
 
 
 def test_constant_is_constant(batch):

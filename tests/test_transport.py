@@ -33,33 +33,33 @@ def digits_layer(nugget, flowed=0):
     return kernel, Layer(z, eps * c), x[unseen][:500]
 
 
-def moved(kernel, layer, x, dtype, mixed=False):
-    points = x.to(dtype, copy=True)
-    transport.move(points, None, [Layer(layer.z.to(dtype), layer.c.to(dtype))], kernel, mixed)
-    return points.double()
+def moved(kernel, layer, x, dtype, device="cpu", mixed=False):
+    points, z, c = (part.to(dtype, copy=True).to(device) for part in (x, *layer))
+    transport.move(points, None, [Layer(z, c)], kernel, mixed)
+    return points.cpu().double()
 
 
-def displacement_error(kernel, layer, x, dtype, mixed=False):
-    """Median over points of |error| / |displacement|, against float64."""
+def displacement_error(kernel, layer, x, device, mixed=False):
+    """Median over points of |error| / |displacement| in float32, against float64 on the CPU."""
     if mixed:  # the game is played on the batch rounded to bf16, and the points follow from there
         layer = Layer(layer.z.bfloat16().double(), layer.c)
     exact = moved(kernel, layer, x, torch.float64) - x
-    found = moved(kernel, layer, x, dtype, mixed) - x.to(dtype).double()
+    found = moved(kernel, layer, x, torch.float32, device, mixed) - x.float().double()
     return float(((found - exact).norm(dim=1) / exact.norm(dim=1)).median())
 
 
 @pytest.mark.parametrize("nugget", [1e-4, 1e-2, 1e-1])
-def test_float32_moves_digits_as_float64_does_to_half_a_percent(nugget):
+def test_float32_moves_digits_as_float64_does_to_half_a_percent(nugget, anywhere):
     kernel, layer, unseen = digits_layer(nugget)
     for x in (layer.z, unseen):
-        assert displacement_error(kernel, layer, x, torch.float32) < 0.005
+        assert displacement_error(kernel, layer, x, anywhere) < 0.005
 
 
 @pytest.mark.parametrize("nugget", [1e-4, 1e-2, 1e-1])
-def test_three_halves_move_digits_as_float64_does_to_five_percent(nugget):
+def test_three_halves_move_digits_as_float64_does_to_five_percent(nugget, device):
     kernel, layer, unseen = digits_layer(nugget)
     for x in (layer.z, unseen):
-        assert displacement_error(kernel, layer, x, torch.float32, mixed=True) < 0.05
+        assert displacement_error(kernel, layer, x, device, mixed=True) < 0.05
 
 
 def test_plain_bf16_would_lose_the_motion():
@@ -71,47 +71,47 @@ def test_plain_bf16_would_lose_the_motion():
     assert float(error.median()) > 0.05
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("width", [8, 304])
-def test_a_point_moves_to_the_same_bits_alone_and_in_any_company(dtype, width, rng):
-    x = torch.randn(2500, width, generator=rng, dtype=dtype)
-    layer = Layer(x[:250].clone(), torch.randn(250, width, generator=rng, dtype=dtype))
+def test_a_point_moves_to_the_same_bits_alone_and_in_any_company(width, rng, place):
+    numbers = torch.randn(2500, width, generator=rng, dtype=torch.float64)
+    c = torch.randn(250, width, generator=rng, dtype=torch.float64)
+    x, c = place(numbers, c)
+    layer, mixed = Layer(x[:250].clone(), c), place.precision == "mixed"
     kernel = kflow.Gaussian(float(width))
     together = x.clone()
-    transport.move(together, None, [layer], kernel)
+    transport.move(together, None, [layer], kernel, mixed)
     for i in (0, 255, 256, 2047, 2048, 2499):
         alone = x[i : i + 1].clone()
-        transport.move(alone, None, [layer], kernel)
+        transport.move(alone, None, [layer], kernel, mixed)
         assert torch.equal(alone[0], together[i])
     some = torch.randperm(2500, generator=rng)[:777]
     few = x[some]
-    transport.move(few, None, [layer], kernel)
+    transport.move(few, None, [layer], kernel, mixed)
     assert torch.equal(few, together[some])
 
 
 @pytest.mark.parametrize("name", ["Gaussian", "Matern32", "InverseMultiquadric"])
-def test_a_layer_is_the_formula(name, rng):
+def test_a_layer_is_the_formula(name, rng, device):
     z, x, g = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
     kernel = getattr(kflow, name)(1.1)
-    gram = kernel(z, z) + 0.1 * torch.eye(8, dtype=torch.float64)
-    points = x.clone()
-    transport.move(points, None, [Layer(z, 0.3 * torch.linalg.solve(gram, g))], kernel)
+    c = 0.3 * torch.linalg.solve(kernel(z, z) + 0.1 * torch.eye(8, dtype=torch.float64), g)
+    points = moved(kernel, Layer(z, c), x, torch.float64, device)
     expected = reference.layer(name, x.numpy(), z.numpy(), g.numpy(), 0.3, 1.1, 0.1)
     torch.testing.assert_close(points, torch.from_numpy(expected), rtol=1e-10, atol=1e-12)
 
 
-def test_any_callable_kernel_is_transported(rng):
+def test_any_callable_kernel_is_transported(rng, device):
     z, x, c = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
-    points = x.clone()
-    transport.move(points, None, [Layer(z, c)], lambda a, b: a @ b.mT)
+    points = moved(lambda a, b: a @ b.mT, Layer(z, c), x, torch.float64, device)
     torch.testing.assert_close(points, x + x @ z.mT @ c)
 
 
-def test_an_offset_adds_to_every_squared_distance(rng):
-    z, x, c = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
+def test_an_offset_adds_to_every_squared_distance(rng, device):
+    parts = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (8, 20, 8))
+    z, x, c = (part.to(device) for part in parts)
     kernel = kflow.Gaussian(1.0)
     points = x.clone()
-    transport.move(points, torch.full((20,), 0.5, dtype=torch.float64), [Layer(z, c)], kernel)
+    transport.move(points, torch.full_like(x[:, 0], 0.5), [Layer(z, c)], kernel)
     torch.testing.assert_close(points, x + math.exp(-0.5) * kernel(x, z) @ c)
 
 
