@@ -41,8 +41,10 @@ pairs: $(READY)  ## write notebooks/*.ipynb from their sources
 run: $(READY)  ## run one notebook: make run NB=flow ARGS="-p layers 200"
 	@$(BIN)/python -m kflow run $(NB) $(ARGS)
 
+# Large blocks in huge pages that the C library keeps: without it reading the errors spends half its time on page faults.
+MALLOC := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=8000000000:glibc.malloc.arena_max=1
 paper: $(READY)  ## make the runs at the paper's scale, resumable: make paper ONLY=mnist
-	@$(BIN)/python -m kflow.paper $(ONLY) $(ARGS)
+	@GLIBC_TUNABLES=$(MALLOC) $(BIN)/python -m kflow.paper $(ONLY) $(ARGS)
 
 verify: $(READY)  ## make the figures again and compare their numbers with the published ones
 	@$(BIN)/python -m kflow verify $(ARGS)

@@ -1,16 +1,16 @@
 """The experiments of the talk at its scale: N = 60000, N_f = 600, 12,000 to 50,000 layers.
 
 `python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
-record to book/records/paper. The talk does not state gamma, nugget or step: ours are in
-`EXPERIMENTS`, chosen on a validation split of the training set (`--validate` runs that split).
+record to book/records/paper. `--validate` reads errors on training images that are held out
+instead of the test set. "study" is the study of the settings at N = 10000.
 """
 
 import argparse
 import json
 import platform
 import subprocess
-import time
-from dataclasses import asdict, dataclass, replace
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,85 +18,51 @@ import torch
 from torch import Tensor
 
 from kflow import data, study
-from kflow.classify import classes, error_rate
+from kflow.experiments import EXPERIMENTS, Experiment
 from kflow.flow import FlowPath, KernelFlow
-from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
-from kflow.running import State
-from kflow.steps import MaxDisplacement
+from kflow.observing import CLOCKS, Observer
 
-N_INTERP = (6000, 600, 60, 10)  # the columns of the talk; 10 is one point per class
-EARLY = (0, 10, 20, 50, 100, 200, 300, 400, 500, 750)  # layers observed before every 500th
-PICTURES = (0, 100, 250, 500, 1000, 2000, 4000, 8000)  # and the last: layers whose images are kept
 VALIDATION = 10_000  # training images that a validation run holds out
+LONG = 12_000  # deeper runs are made only when they are named
+RECORDS = Path("book/records/paper")
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One run: which images, how deep, our settings, and the ranges of layers that are tabulated.
-
-    gamma = gamma_factor s and delta = delta_factor s for `MaxDisplacement`, where s^2 is the mean
-    squared distance between two raw training images. A table is (first, last, every).
-    """
-
-    dataset: str
-    layers: int
-    tables: tuple[tuple[int, int, int], ...]
-    gamma_factor: float = 1.0
-    delta_factor: float = 0.1
-    nugget: float = 1e-2
-    n_fine: int = 600
-    seed: int = 0
-    precision: str = "mixed"
-
-    def observe_at(self) -> list[int]:
-        """Layers at which the errors are read."""
-        at = {*EARLY, *range(1000, self.layers + 1, 500), *self.pictures()}
-        for first, last, every in self.tables:
-            at.update(range(first, last + 1, every))
-        return sorted(k for k in at if k <= self.layers)
-
-    def pictures(self) -> list[int]:
-        """Layers at which images are kept."""
-        return [k for k in PICTURES if k < self.layers] + [self.layers]
+class OtherSettings(ValueError):
+    """A record, or the state of a run, that was made with other settings than those asked for."""
 
 
-EXPERIMENTS = {
-    "mnist": Experiment("mnist", 12_000, ((3_000, 4_000, 20), (11_000, 12_000, 20))),
-}
-
-
-def run(name: str, experiment: Experiment, root: Path, validate: bool = False) -> FlowPath:
+def run(
+    name: str, experiment: Experiment, root: Path, validate: bool = False, stop: int | None = None
+) -> FlowPath:
     """Run an experiment, or go on with it; the checkpoint and the record are under root.
 
-    Raises FileNotFoundError, with three cures, where the full data is missing.
+    stop is a layer to stop at; a later run goes on from there. Raises FileNotFoundError, with three
+    cures, where the full data is missing, and ValueError where the checkpoint is of other settings.
     """
     x, y, x_test, y_test = load(experiment.dataset, validate)
     s = mean_squared_distance(x) ** 0.5
-    kernel = Gaussian(experiment.gamma_factor * s)
-    flow = KernelFlow(
-        kernel,
-        experiment.n_fine,
-        MaxDisplacement(experiment.delta_factor * s),
-        experiment.nugget,
-        experiment.precision,
-    )
+    kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
+    flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
     observer = Observer(experiment, kernel, y, y_test)
+    layers = min(stop or experiment.layers, experiment.layers)
     checkpoint = root / "_build" / "paper" / f"{name}.safetensors"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     path = flow.run(
         x,
         y,
-        experiment.layers,
+        layers,
         torch.Generator().manual_seed(experiment.seed),
         carry=x_test,
         observe=observer,
-        observe_at=experiment.observe_at(),
+        observe_at=[k for k in experiment.observe_at() if k <= layers],
         checkpoint=checkpoint,
         checkpoint_every=250,
         progress=True,
     )
-    write_record(name, experiment, validate, path, flow, s, root)
+    settings = asdict(replace(experiment, layers=layers)) | {"s": s, "validation": validate}
+    last = observer.at_the_end(path.points, path.carried)
+    write_record(root, name, settings, flow, path, last)
     return path
 
 
@@ -110,112 +76,87 @@ def load(dataset: str, validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return full.x[kept], full.y[kept], full.x[held], full.y[held]
 
 
-class Observer:
-    """Reads errors, distances and images off a state, and how long moving and reading took."""
-
-    def __init__(self, experiment: Experiment, kernel: Gaussian, y: Tensor, y_test: Tensor):
-        self.experiment, self.kernel, self.y, self.y_test = experiment, kernel, y, y_test
-        self.shown = first_of_each_class(y_test)
-        self.since = clocks()
-
-    def __call__(self, state: State) -> dict:
-        """Errors by N_I, mean squared distances, and at some layers images and predictions."""
-        started = clocks()
-        rng = torch.Generator().manual_seed(1000 * self.experiment.seed + state.layer)
-        found = elapsed("moving", self.since, started)
-        nugget = self.experiment.nugget
-        for n in N_INTERP:
-            found[f"error_{n}"] = error_rate(
-                self.kernel, state.points, self.y, state.carried, self.y_test,
-                n, rng, nugget, per_class=n == 10,
-            )  # fmt: skip
-        found |= class_distances(state.carried, self.y_test)
-        if state.layer in self.experiment.pictures():
-            found["images"] = state.carried[self.shown].half()
-        if state.layer == self.experiment.layers:
-            drawn = torch.randperm(len(self.y), generator=rng)[:600]
-            v = interpolate(self.kernel, state.points[drawn], self.y[drawn], nugget)
-            predicted = classes(v(state.carried))
-            wrong = (predicted != classes(self.y_test)).nonzero()[:, 0]
-            found |= {"wrong": wrong, "predicted": predicted[wrong]}
-            found["wrong_images"] = state.carried[wrong[:24]].half()
-        self.since = clocks()
-        return found | elapsed("observing", started, self.since)
-
-
-def clocks() -> tuple[float, float]:
-    """The wall clock, and the processor time of all threads of this process, in seconds."""
-    return time.monotonic(), time.process_time()
-
-
-def elapsed(doing: str, start: tuple[float, float], stop: tuple[float, float]) -> dict[str, float]:
-    """Seconds between two readings; on a shared machine the processor time is the fairer one."""
-    return {
-        f"seconds_{doing}": stop[0] - start[0],
-        f"processor_seconds_{doing}": stop[1] - start[1],
-    }
-
-
-def first_of_each_class(y: Tensor) -> Tensor:
-    """Positions of the first point of each class, then of the second of the first two: a dozen."""
-    labels = classes(y)
-    first = [(labels == c).nonzero()[0, 0] for c in range(y.shape[1])]
-    second = [(labels == c).nonzero()[1, 0] for c in range(2)]
-    return torch.stack(first + second)
-
-
-def class_distances(x: Tensor, y: Tensor) -> dict[str, float]:
-    """Mean squared distance within a class (averaged over classes) and between class means."""
-    labels, x = classes(y), x.double()
-    groups = [x[labels == c] for c in range(y.shape[1])]
-    means = torch.stack([group.mean(0) for group in groups])
-    within = sum(mean_squared_distance(group) for group in groups) / len(groups)
-    return {"within": within, "between": mean_squared_distance(means)}
-
-
-def write_record(name, experiment, validate, path: FlowPath, flow, s: float, root: Path):
+def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, last: dict):
     """Write what was measured: NAME.json for numbers by layer, NAME.npz for arrays."""
-    folder = root / "book" / "records" / "paper"
-    folder.mkdir(parents=True, exist_ok=True)
+    (root / RECORDS).mkdir(parents=True, exist_ok=True)
     numbers = {
         layer: {k: v for k, v in found.items() if not isinstance(v, Tensor)}
         for layer, found in path.observed.items()
     }
     record = {
         "name": name,
-        "settings": asdict(experiment) | {"s": s, "validation": validate},
+        "settings": settings,
         "flow": {"kernel": repr(flow.kernel), "step": repr(flow.step)},
         "arithmetic": "bf16 products, three halves" if path.mixed else "float32 or float64",
         **{
-            clock: sum(found[clock] for found in numbers.values())
-            for clock in elapsed("moving", (0, 0), (0, 0)) | elapsed("observing", (0, 0), (0, 0))
+            f"{clock}_{doing}": sum(found[f"{clock}_{doing}"] for found in numbers.values())
+            for clock in CLOCKS
+            for doing in ("moving", "observing")
         },
         "hardware": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "commit": commit(root),
         "by_layer": numbers,
     }
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (root / RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     arrays = {"rho": path.rho.float().numpy(), "eps": path.eps.float().numpy()}
-    for layer, found in path.observed.items():
+    for layer, found in (*path.observed.items(), (settings["layers"], last)):
         for key, value in found.items():
             if isinstance(value, Tensor):
                 arrays[f"{key}_{layer}"] = value.numpy()
-    np.savez_compressed(folder / f"{name}.npz", **arrays)
+    np.savez_compressed(root / RECORDS / f"{name}.npz", **arrays)
 
 
 def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | None:
-    """The committed record of an experiment, (numbers, arrays), or None where there is none.
+    """The committed record called name, (numbers, arrays), or None where there is none.
 
     It is looked for in book/records/paper of the folder `start` (default: here) and its parents.
+    Raises OtherSettings where it was made with other settings than those of `EXPERIMENTS`.
     """
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
-        path = folder / "book" / "records" / "paper" / f"{name}.json"
+        path = folder / RECORDS / f"{name}.json"
         if path.is_file():
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-                return json.loads(path.read_text()), dict(arrays)
+            numbers = json.loads(path.read_text())
+            if name in EXPERIMENTS:
+                refuse_other_settings(path, numbers["settings"], EXPERIMENTS[name])
+            arrays = path.with_suffix(".npz")
+            if not arrays.is_file():
+                return numbers, {}
+            with np.load(arrays, allow_pickle=False) as found:
+                return numbers, dict(found)
     return None
+
+
+def refuse_other_settings(path: Path, saved: dict, experiment: Experiment):
+    """Raise OtherSettings, naming what differs; a run may have been stopped at fewer layers."""
+    asked = asdict(experiment)
+    default = asdict(Experiment("", 0, ()))
+    names = [name for name in asked if name not in ("layers", "tables")]
+    found = {name: saved.get(name, default[name]) for name in names}
+    said = [f"{n} was {found[n]!r}, is now {asked[n]!r}" for n in names if found[n] != asked[n]]
+    if said:
+        raise OtherSettings(
+            f"the record {path.name} is of another run: {'; '.join(said)}. Make it again, "
+            f"make paper ONLY={path.stem}, or put it aside"
+        )
+
+
+def seconds_per_layer(start: Path | None = None) -> float | None:
+    """Seconds of a layer at the talk's size, the mean over the committed records; None without."""
+    records = [read_record(name, start) for name in EXPERIMENTS]
+    made = [numbers for numbers, _ in filter(None, records)]
+    rates = [numbers["seconds_moving"] / numbers["settings"]["layers"] for numbers in made]
+    return sum(rates) / len(rates) if rates else None
+
+
+def cost(layers: int, start: Path | None = None) -> str:
+    """What so many layers at the talk's size take, from the runs that were made, in words."""
+    rate = seconds_per_layer(start)
+    if rate is None:
+        return "hours"
+    numbers, _ = next(filter(None, (read_record(name, start) for name in EXPERIMENTS)))
+    return f"about {rate * layers / 3600:.1f} hours on {numbers['hardware']}"
 
 
 def commit(root: Path) -> str:
@@ -227,24 +168,38 @@ def commit(root: Path) -> str:
     return said.stdout.strip() or "unknown"
 
 
-def main(arguments: list[str] | None = None):
+def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = [*EXPERIMENTS, "study"]
+    known = ["study", *EXPERIMENTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
     parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
-    asked = parser.parse_args(arguments)
-    for name in asked.names or EXPERIMENTS:
+    asked, root = parser.parse_args(arguments), root or Path.cwd()
+    for name in asked.names:
         if name not in known:
             parser.error(f"no experiment {name!r}; there are {', '.join(known)}")
-        if name == "study":
-            study.run(Path.cwd())
-            continue
-        label = f"{name}-validation" if asked.validate else name
-        experiment = EXPERIMENTS[name]
-        experiment = replace(experiment, layers=asked.layers or experiment.layers)
-        run(label, experiment, Path.cwd(), asked.validate)
+    long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
+    try:
+        for name in asked.names or [name for name in known if name not in long]:
+            make(name, root, asked.validate, asked.layers)
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on from the last checkpoint\n")
+    except (OSError, ValueError, FloatingPointError) as error:
+        parser.exit(2, f"{error}\n")
+    if not asked.names:
+        for name in long:
+            said = f"{EXPERIMENTS[name].layers} layers, {cost(EXPERIMENTS[name].layers, root)}"
+            print(f"not made: {name} ({said}); make paper ONLY={name}", file=sys.stderr)
+
+
+def make(name: str, root: Path, validate: bool, stop: int | None):
+    """Make the record of one name."""
+    if name == "study":
+        study.run(root)
+    else:
+        label = f"{name}-validation" if validate else name
+        run(label, EXPERIMENTS[name], root, validate, stop)
 
 
 if __name__ == "__main__":

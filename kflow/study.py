@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kflow import checks, data, provenance
 from kflow.classify import error_rate
+from kflow.experiments import step_rule
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.steps import MaxDisplacement, RelativeDisplacement
@@ -43,9 +44,7 @@ class Configuration:
 
     def step(self, s: float) -> MaxDisplacement | RelativeDisplacement:
         """The step rule for points of root mean squared distance s."""
-        if self.rule == "relative":
-            return RelativeDisplacement(self.delta)
-        return MaxDisplacement(self.delta * s)
+        return step_rule(self.rule, self.delta, s)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,130 @@
-"""The paper-scale experiments: what a chapter reads back, and the numbers read off a state."""
+"""The runs at the scale of the talk: records, their settings, and the command, on few points."""
 
 import json
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
-from kflow import paper
+from kflow import data, experiments, observing, paper
+from kflow.steps import MaxDisplacement, RelativeDisplacement
+
+TINY = experiments.Experiment(
+    "mnist", 6, ((4, 6, 1),), n_fine=20, precision="float64", rule="relative"
+)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few points in place of 60000 images, N_I that suits them, and a tiny experiment "mnist"."""
+    rng = torch.Generator().manual_seed(3)
+    y = torch.eye(10)[torch.arange(120) % 10]
+    x = 3 * y @ torch.randn(10, 784, generator=rng) + torch.randn(120, 784, generator=rng)
+    split = x[:90], y[:90], x[90:], y[90:]
+    monkeypatch.setattr(paper, "load", lambda dataset, validate: split)
+    monkeypatch.setattr(observing, "N_INTERP", (40, 10))
+    monkeypatch.setattr(paper, "EXPERIMENTS", {"mnist": TINY})
+
+
+def read(root, name="mnist"):
+    return paper.read_record(name, root)
+
+
+def without_time(record):
+    return {
+        layer: {k: v for k, v in found.items() if "seconds" not in k}
+        for layer, found in record["by_layer"].items()
+    }
+
+
+def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp_path):
+    paper.run("mnist", TINY, tmp_path / "whole")
+    paper.run("mnist", TINY, tmp_path / "parts", stop=3)
+    assert read(tmp_path / "parts")[0]["settings"]["layers"] == 3
+    paper.run("mnist", TINY, tmp_path / "parts")
+    (whole, arrays), (parts, again) = read(tmp_path / "whole"), read(tmp_path / "parts")
+    assert without_time(whole) == without_time(parts)
+    assert list(whole["by_layer"]) == ["0", "4", "5", "6"]
+    assert arrays.keys() == again.keys() >= {"images_0", "images_6", "wrong_6", "predicted_6"}
+    assert all((arrays[name] == again[name]).all() for name in arrays)
+
+
+def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(few, tmp_path):
+    paper.run("mnist", TINY, tmp_path, stop=3)
+    with pytest.raises(ValueError, match="nugget was 0.01, is now 0.1"):
+        paper.run("mnist", replace(TINY, nugget=0.1), tmp_path)
+
+
+def test_a_record_of_other_settings_is_refused_by_what_differs(few, tmp_path, monkeypatch):
+    paper.run("mnist", TINY, tmp_path, stop=3)
+    other = replace(TINY, delta_factor=0.5, rule="max")
+    monkeypatch.setattr(paper, "EXPERIMENTS", {"mnist": other})
+    with pytest.raises(paper.OtherSettings, match="delta_factor was 0.1, is now 0.5; rule was"):
+        read(tmp_path)
+
+
+def test_a_record_older_than_the_choice_of_a_rule_is_of_the_rule_max(tmp_path):
+    settings = asdict(experiments.EXPERIMENTS["mnist"])
+    del settings["rule"]
+    path = tmp_path / "mnist.json"
+    paper.refuse_other_settings(path, settings, experiments.EXPERIMENTS["mnist"])
+    with pytest.raises(paper.OtherSettings, match="rule was 'max'"):
+        relative = replace(experiments.EXPERIMENTS["mnist"], rule="relative")
+        paper.refuse_other_settings(path, settings, relative)
+
+
+def test_the_command_names_three_cures_where_the_data_is_missing(tmp_path, monkeypatch, capsys):
+    def nothing(*_):
+        raise OSError("no mirror answered")
+
+    monkeypatch.setattr(data, "_download", nothing)
+    monkeypatch.setenv("KFLOW_DATA", str(tmp_path))
+    with pytest.raises(SystemExit) as left:
+        paper.main(["mnist"], tmp_path)
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert re.search(r"\(1\).*KFLOW_DATA.*\(2\).*\(3\)", said) and "Traceback" not in said
+
+
+def test_the_command_refuses_an_unknown_name(capsys):
+    with pytest.raises(SystemExit) as left:
+        paper.main(["minst"])
+    assert left.value.code == 2 and "no experiment 'minst'" in capsys.readouterr().err
+
+
+def test_the_long_run_is_made_only_when_it_is_named(tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(paper, "make", lambda name, *_: made.append(name))
+    paper.main([], tmp_path)
+    assert "mnist" in made and "fashion-small-steps" not in made
+    assert "not made: fashion-small-steps (50000 layers, hours)" in capsys.readouterr().err
+    paper.main(["fashion-small-steps"], tmp_path)
+    assert made[-1] == "fashion-small-steps"
+
+
+def test_the_cost_follows_from_the_seconds_of_the_records(tmp_path):
+    settings = asdict(experiments.EXPERIMENTS["mnist"]) | {"layers": 4000}
+    record = {"settings": settings, "seconds_moving": 1000.0, "hardware": "2 threads"}
+    (tmp_path / paper.RECORDS).mkdir(parents=True)
+    (tmp_path / paper.RECORDS / "mnist.json").write_text(json.dumps(record))
+    assert paper.cost(14_400, tmp_path) == "about 1.0 hours on 2 threads"
+
+
+def test_steps_are_in_units_of_the_data_or_of_a_points_norm():
+    assert experiments.step_rule("max", 0.1, 20.0) == MaxDisplacement(2.0)
+    assert experiments.step_rule("relative", 0.1, 20.0) == RelativeDisplacement(0.1)
+    with pytest.raises(ValueError, match="not 'min'"):
+        experiments.step_rule("min", 0.1, 20.0)
+
+
+def test_every_table_of_an_experiment_is_observed_from_end_to_end():
+    for experiment in experiments.EXPERIMENTS.values():
+        at = set(experiment.observe_at())
+        for first, last, every in experiment.tables:
+            assert at >= set(range(first, last + 1, every))
+        assert max(at) == experiment.layers and len(at) < 250
 
 
 def test_a_record_is_found_from_any_folder_of_the_repository(tmp_path):
@@ -24,15 +142,19 @@ def test_a_record_that_was_never_made_is_none(tmp_path):
     assert paper.read_record("x", tmp_path) is None
 
 
+def test_the_committed_records_are_of_the_settings_that_are_stated():
+    assert paper.read_record("mnist")[0]["settings"]["seed"] == 0
+
+
 def test_distances_within_and_between_classes_by_hand():
     # two classes of two points: 2 apart within the first, 0 within the second; means 3 apart
     x = torch.tensor([[-1.0, 0], [1, 0], [0, 3], [0, 3]])
     y = torch.eye(2)[[0, 0, 1, 1]]
-    found = paper.class_distances(x, y)
+    found = observing.class_distances(x, y)
     assert found["within"] == pytest.approx((4 + 0) / 2)
     assert found["between"] == pytest.approx(9)
 
 
 def test_a_dozen_images_are_the_first_of_each_class_and_two_more():
     y = torch.eye(10)[torch.arange(30) % 10]
-    assert paper.first_of_each_class(y).tolist() == [*range(10), 10, 11]
+    assert observing.first_of_each_class(y).tolist() == [*range(10), 10, 11]
