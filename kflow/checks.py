@@ -38,6 +38,10 @@ def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | 
         raise ValueError(f"{name} must have {columns} columns, but its shape is {shape(value)}")
     if rows is not None and value.shape[0] != rows:
         raise ValueError(f"{name} must have {rows} rows, but its shape is {shape(value)}")
+    if value.is_meta:
+        raise ValueError(
+            f"{name} is on torch's device meta, which holds no numbers; make it on cpu"
+        )
     if not torch.isfinite(value).all():
         row = int((~torch.isfinite(value)).any(dim=1).nonzero()[0])
         raise ValueError(
@@ -56,6 +60,28 @@ def same_place(name: str, value: Tensor, other_name: str, other: Tensor):
         raise ValueError(
             f"{name} is on {value.device} but {other_name} is on {other.device}; "
             f"move one: {name}.to({other_name}.device)"
+        )
+
+
+def device(asked: str | torch.device) -> torch.device:
+    """The device that a user names; ValueError, with those that there are, where it is missing."""
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    there += ["mps:0"] if torch.backends.mps.is_available() else []
+    try:
+        found = torch.device(asked)
+    except (RuntimeError, TypeError):  # no such word
+        found = None
+    if found is None or not any(str(found) in (name, name.partition(":")[0]) for name in there):
+        raise ValueError(f"device must be one of this machine's, {', '.join(there)}, not {asked!r}")
+    return found
+
+
+def precision_there(precision: str, where: torch.device):
+    """Refuse float64 on a device that has none."""
+    if precision == "float64" and where.type == "mps":
+        raise ValueError(
+            'precision "float64" is not to be had on mps, which has no float64: take "float32", '
+            "or bring the points to the CPU, x.cpu()"
         )
 
 
@@ -108,7 +134,12 @@ def batch_size(n_fine, n_points: int):
 
 def coarse_positions(coarse: Tensor, n_fine: int):
     """Refuse positions that are not a proper, repetition-free part of the batch."""
-    if not isinstance(coarse, Tensor) or coarse.dtype != torch.int64 or coarse.ndim != 1:
+    if (
+        not isinstance(coarse, Tensor)
+        or coarse.is_meta
+        or coarse.dtype != torch.int64
+        or coarse.ndim != 1
+    ):
         raise TypeError(f"coarse must be a vector of int64 positions, not {coarse!r}")
     if not 1 <= len(coarse) <= n_fine:
         raise ValueError(f"coarse must hold 1 to {n_fine} positions, not {len(coarse)}")

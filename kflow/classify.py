@@ -31,6 +31,7 @@ def error_rate(
     checks.points_and_labels(x, y)
     checks.points_and_labels(x_test, y_test, "x_test", "y_test")
     checks.matrix("x_test", x_test, columns=x.shape[1])
+    checks.same_place("x_test", x_test, "x", x)
     checks.matrix("y_test", y_test, columns=y.shape[1])
     checks.integer("n_interp", n_interp, least=1, most=len(x))
     checks.generator(rng)

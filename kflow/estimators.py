@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from kflow import checks
 from kflow.classify import draw_per_class
 from kflow.flow import KernelFlow
 from kflow.interpolation import interpolate
@@ -20,7 +21,8 @@ class KernelFlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     have no dimension. The flow draws n_fine points a layer (all, where there are fewer); a batch
     that is a large part of the data overfits unless the nugget is large too. The interpolant keeps
     n_interp points (all, where there are fewer), alike for each class. The layers are kept, twice
-    layers x n_fine x features numbers. random_state is the seed.
+    layers x n_fine x features numbers. random_state is the seed. device is "cpu", "cuda" (with a
+    number, or not) or "mps", which computes in float32.
     `transform` gives F(X), (n, features), and `decision_function` the interpolant, (n, classes),
     or (n,) for two classes.
     """
@@ -56,7 +58,7 @@ class KernelFlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"y holds one class only, {self.classes_[0]!r}; a classifier needs at least two"
             )
-        x = torch.tensor(X, device=self.device)
+        x = self._points(X)
         one_hot = torch.eye(len(self.classes_), dtype=x.dtype, device=x.device)[labels]
         n_fine = min(self.n_fine, len(x) - len(x) % 2)
         s = Gaussian.for_points(x).gamma
@@ -91,4 +93,10 @@ class KernelFlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _flowed(self, X) -> torch.Tensor:  # noqa: N803
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return self.path_.transform(torch.tensor(X, device=self.device))
+        return self.path_.transform(self._points(X))
+
+    def _points(self, X) -> torch.Tensor:  # noqa: N803
+        """X where the flow is; in float32 on a device that has no float64."""
+        device = checks.device(self.device)
+        x = torch.tensor(X, dtype=torch.float32 if device.type == "mps" else None)
+        return x.to(device)
