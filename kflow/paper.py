@@ -2,7 +2,8 @@
 
 `python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
 record to book/records/paper. `--validate` reads errors on training images that are held out
-instead of the test set. "study" is the study of the settings at N = 10000.
+instead of the test set. "study" is the study of the settings at N = 10000,
+"baselines" is what the same data gives without a flow.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kflow import data, study
+from kflow import baselines, data, study
 from kflow.experiments import EXPERIMENTS, Experiment
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
@@ -171,7 +172,7 @@ def commit(root: Path) -> str:
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = ["study", *EXPERIMENTS]
+    known = ["baselines", "study", *EXPERIMENTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
     parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
@@ -195,8 +196,8 @@ def main(arguments: list[str] | None = None, root: Path | None = None):
 
 def make(name: str, root: Path, validate: bool, stop: int | None):
     """Make the record of one name."""
-    if name == "study":
-        study.run(root)
+    if name in ("baselines", "study"):
+        {"baselines": baselines, "study": study}[name].run(root)
     else:
         label = f"{name}-validation" if validate else name
         run(label, EXPERIMENTS[name], root, validate, stop)
