@@ -1,8 +1,9 @@
 """Kernel Flows (Owhadi and Yoo, arXiv:1808.04475): kernels learned by halving the data."""
 
+from importlib import import_module
+
 from kflow.checks import NotPositiveDefinite
 from kflow.classify import error_rate, error_table
-from kflow.estimators import KernelFlowClassifier
 from kflow.flow import FlowPath, KernelFlow
 from kflow.game import Sample, draw, rho, rho_and_gradient
 from kflow.interpolation import Interpolant, interpolate
@@ -13,7 +14,6 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
-from kflow.ode import EffectiveODE, Exact, IntegrationFailed, MonteCarlo, Solution
 from kflow.running import State
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
@@ -45,3 +45,13 @@ __all__ = [
     "rho",
     "rho_and_gradient",
 ]
+
+_SCIPY = ("EffectiveODE", "Exact", "IntegrationFailed", "MonteCarlo", "Solution")
+_LATER = dict.fromkeys(_SCIPY, "kflow.ode") | {"KernelFlowClassifier": "kflow.estimators"}
+
+
+def __getattr__(name):
+    """What needs SciPy or scikit-learn, when it is asked for: they are slow to import."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

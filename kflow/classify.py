@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -48,12 +47,14 @@ def classes(y: Float[Tensor, "n c"]) -> Tensor:
     return (y[:, 0] > 0).long() if y.shape[1] == 1 else y.argmax(dim=1)
 
 
-def error_table(rates: Mapping[int, Mapping[int, float]]) -> pd.DataFrame:
+def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":  # noqa: F821
     """Rows N_I; columns average, min, max, std (n - 1) of the error rates over a range of layers.
 
     rates[layer][n_interp] is what `error_rate` returned at that layer; every layer must hold the
     same n_interp.
     """
+    import pandas as pd  # for this table alone, and slow to import
+
     if not rates:
         raise ValueError("rates is empty: give the error rates of at least one layer")
     table = pd.DataFrame(rates).T

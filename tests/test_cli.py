@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -159,3 +161,10 @@ def test_info_checks_the_installation(capsys):
     assert main(["info", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["check"]["works"] and "torch" in report["versions"]
+
+
+def test_info_waits_for_no_large_package_but_torch():
+    code = "import sys; from kflow.__main__ import main; main(['info']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    large = {"scipy", "sklearn", "pandas", "matplotlib", "papermill"}
+    assert not large & set(done.stdout.split())
