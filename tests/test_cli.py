@@ -167,4 +167,4 @@ def test_info_waits_for_no_large_package_but_torch():
     code = "import sys; from kflow.__main__ import main; main(['info']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     large = {"scipy", "sklearn", "pandas", "matplotlib", "papermill"}
-    assert not large & set(done.stdout.split())
+    assert not large & set(done.stdout.splitlines()[-1].split())
