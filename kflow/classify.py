@@ -36,7 +36,7 @@ def error_rate(
     checks.generator(rng)
     if len(x_test) == 0:
         raise ValueError("x_test is empty, so there is nothing to classify")
-    drawn = _positions(y, n_interp, per_class, rng).to(x.device)
+    drawn = positions(y, n_interp, per_class, rng).to(x.device)
     predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
     wrong = classes(predicted) != classes(y_test)
     return float(wrong.double().mean())
@@ -74,7 +74,8 @@ def draw_per_class(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> 
     return torch.cat([m[torch.randperm(len(m), generator=rng)[:size]] for m in members])
 
 
-def _positions(y: Tensor, size: int, per_class: bool, rng: torch.Generator) -> Tensor:
+def positions(y: Float[Tensor, "n c"], size: int, per_class: bool, rng: torch.Generator) -> Tensor:
+    """Positions of `size` points drawn uniformly, or of size / c of each class; else ValueError."""
     if not per_class:
         return torch.randperm(len(y), generator=rng)[:size]
     n_classes = max(2, y.shape[1])

@@ -3,7 +3,7 @@
 `python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
 record to book/records/paper. `--validate` reads errors on training images that are held out
 instead of the test set. "study" is the study of the settings at N = 10000,
-"baselines" is what the same data gives without a flow.
+"baselines" is what the same data gives without a flow, "ones" which examples the errors hang on.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kflow import baselines, data, study
+from kflow import baselines, data, replay, study
 from kflow.experiments import EXPERIMENTS, Experiment
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
@@ -172,7 +172,7 @@ def commit(root: Path) -> str:
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = ["baselines", "study", *EXPERIMENTS]
+    known = ["baselines", "study", *EXPERIMENTS, "ones"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
     parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
@@ -196,8 +196,9 @@ def main(arguments: list[str] | None = None, root: Path | None = None):
 
 def make(name: str, root: Path, validate: bool, stop: int | None):
     """Make the record of one name."""
-    if name in ("baselines", "study"):
-        {"baselines": baselines, "study": study}[name].run(root)
+    others = {"baselines": baselines, "study": study, "ones": replay}
+    if name in others:
+        others[name].run(root)
     else:
         label = f"{name}-validation" if validate else name
         run(label, EXPERIMENTS[name], root, validate, stop)

@@ -1,0 +1,59 @@
+"""Which one stood for the ones: the draws of ten in the record of "mnist", played again.
+
+The draws of an observation follow from the seed and the layer, so that they can be known after the
+run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.npz with images.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow import baselines, observing, provenance
+from kflow.classify import positions
+
+
+def run(root: Path, load: Callable | None = None) -> dict:
+    """Write and return, for every observed layer, the error of ten and the drawn one's slant.
+
+    Raises FileNotFoundError without the record of "mnist" or without the full data.
+    """
+    folder = root / "book" / "records" / "paper"
+    path = folder / "mnist.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: make it first, make paper ONLY=mnist")
+    mnist = json.loads(path.read_text())
+    x, y = (load or baselines.images)("mnist")[:2]
+    layers = sorted(map(int, mnist["by_layer"]))
+    drawn = torch.stack([ten(y, mnist["settings"]["seed"], k)[1] for k in layers])
+    record = {
+        "name": "ones",
+        "settings": {"of": "mnist", "seed": mnist["settings"]["seed"], "layers": layers[-1]},
+        "commit": provenance.commit(),
+        "layer": layers,
+        "error_10": [mnist["by_layer"][str(k)]["error_10"] for k in layers],
+        "position": drawn.tolist(),
+        "slant": slant(x[drawn].view(-1, 28, 28)).tolist(),
+    }
+    (folder / "ones.json").write_text(json.dumps(record, indent=1) + "\n")
+    np.savez_compressed(folder / "ones.npz", images=(255 * x[drawn]).round().byte().numpy())
+    return record
+
+
+def ten(y: Float[Tensor, "n c"], seed: int, layer: int) -> Tensor:
+    """The positions of the examples, one of each class, that the observer drew at a layer."""
+    rng = torch.Generator().manual_seed(1000 * seed + layer)
+    return [positions(y, n, n == 10, rng) for n in observing.N_INTERP][-1]
+
+
+def slant(images: Float[Tensor, "n h w"]) -> Float[Tensor, " n"]:
+    """How far ink moves to the right per unit of height: the slope of a regression on the rows."""
+    rows, columns = (torch.arange(float(size)) for size in images.shape[1:])
+    ink = images.sum((1, 2))
+    row, column = (images.sum(2) @ rows) / ink, (images.sum(1) @ columns) / ink
+    height, right = row[:, None, None] - rows[:, None], columns - column[:, None, None]
+    return (images * height * right).sum((1, 2)) / (images * height**2).sum((1, 2))

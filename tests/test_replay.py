@@ -1,0 +1,38 @@
+"""The draws of ten are played again from the record of a run."""
+
+import pytest
+import torch
+
+from kflow import paper, replay
+from kflow.classify import classes
+from kflow.interpolation import interpolate
+from kflow.kernels import Gaussian, mean_squared_distance
+from tests.test_paper import TINY, few  # noqa: F401, a fixture
+
+
+def test_the_ten_of_a_record_are_known_by_the_error_that_they_make(few, tmp_path):  # noqa: F811
+    split = paper.load("mnist", False)
+    paper.run("mnist", TINY, tmp_path, stop=1)
+    recorded = paper.read_record("mnist", tmp_path)[0]["by_layer"]["0"]["error_10"]
+    x, y, x_test, y_test = split
+    ten = replay.ten(y, TINY.seed, 0)
+    assert classes(y[ten]).tolist() == list(range(10))
+    kernel = Gaussian(TINY.gamma_factor * mean_squared_distance(x) ** 0.5)
+    read = classes(interpolate(kernel, x[ten], y[ten], TINY.nugget)(x_test))
+    assert float((read != classes(y_test)).double().mean()) == recorded
+    record = replay.run(tmp_path, lambda _: split)
+    assert record["position"][0] == ten[1] and record["error_10"][0] == recorded
+    assert paper.read_record("ones", tmp_path)[1]["images"].shape == (1, 784)
+
+
+def test_without_a_record_there_is_nothing_to_play_again(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make paper ONLY=mnist"):
+        replay.run(tmp_path)
+
+
+def test_the_slant_of_a_drawn_line_is_what_it_moves_to_the_right_as_it_rises():
+    image = torch.zeros(2, 9, 9)
+    for row in range(9):
+        image[0, row, 4] = 1  # upright
+        image[1, row, 8 - row] = 1  # a slash
+    torch.testing.assert_close(replay.slant(image), torch.tensor([0.0, 1.0]))
