@@ -8,7 +8,7 @@ ARGS ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint pairs run paper verify serve pdf clean
+.PHONY: help book test lint pairs run paper bench verify serve pdf clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,10 @@ run: $(READY)  ## run one notebook: make run NB=flow ARGS="-p layers 200"
 MALLOC := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=8000000000:glibc.malloc.arena_max=1
 paper: $(READY)  ## make the runs at the paper's scale, resumable: make paper ONLY=mnist
 	@GLIBC_TUNABLES=$(MALLOC) $(BIN)/python -m kflow.paper $(ONLY) $(ARGS)
+
+bench: $(READY)  ## measure the time of a layer, the machine and the peers (some idle minutes)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 verify: $(READY)  ## make the figures again and compare their numbers with the published ones
 	@$(BIN)/python -m kflow verify $(ARGS)
