@@ -57,19 +57,23 @@ class Checkpoint:
 
         Raises OSError where the disk is full; the last state is then intact.
         """
-        text = json.dumps(facts)
-        metadata = {"facts": text, "digest": _digest(tensors, text)}
         try:
-            save_file(tensors, self.writing, metadata=metadata)
-            _sync(self.writing)
-        except (OSError, SafetensorError) as error:
-            self.writing.unlink(missing_ok=True)
-            size = sum(t.nbytes for t in tensors.values())
-            kept = "the last one is intact" if self.path.exists() else "there is none before it"
-            raise OSError(
-                f"a checkpoint of {size / 1e6:.0f} MB could not be written to {self.path} "
-                f"({error}); {kept}; free some space and run again"
-            ) from error
+            write(self.writing, tensors, facts)
+        except OSError as error:
+            raise self.not_written(tensors, error) from error
+        self.rotate()
+
+    def not_written(self, tensors: dict[str, Tensor], error: OSError) -> OSError:
+        """What to tell who could not write."""
+        size = sum(t.nbytes for t in tensors.values())
+        kept = "the last one is intact" if self.path.exists() else "there is none before it"
+        return OSError(
+            f"a checkpoint of {size / 1e6:.0f} MB could not be written to {self.path} "
+            f"({error}); {kept}; free some space and run again"
+        )
+
+    def rotate(self):
+        """Make what was written beside the newest state, and the newest the previous one."""
         if self.path.exists():
             os.replace(self.path, self.previous)
         os.replace(self.writing, self.path)
@@ -80,18 +84,31 @@ class Checkpoint:
 
         A corrupt file is named in a warning and the previous one is used; ValueError without one.
         """
-        existing = [p for p in (self.path, self.previous) if p.exists()]
+        existing = self.existing()
         for path in existing:
+            if is_manifest(path):
+                raise ValueError(
+                    f"the checkpoint {path} is of points shared among ranks; go on with torchrun "
+                    f"(--nproc-per-node 1 will do), or choose another path"
+                )
             try:
-                return _read(path)
+                return read(path)
             except (SafetensorError, OSError, KeyError, ValueError) as error:
                 warnings.warn(f"the checkpoint {path} is corrupt ({error})", stacklevel=2)
         if existing:
-            raise ValueError(
-                f"no sound checkpoint at {self.path}: every file there is corrupt; delete "
-                f"{' and '.join(map(str, existing))} to start from the first layer"
-            )
+            raise self.none_sound()
         return None
+
+    def existing(self) -> list[Path]:
+        """The newest file and the previous one, where they exist."""
+        return [p for p in (self.path, self.previous) if p.exists()]
+
+    def none_sound(self) -> ValueError:
+        """What to tell where no file can be read."""
+        return ValueError(
+            f"no sound checkpoint at {self.path}: every file there is corrupt; delete "
+            f"{' and '.join(map(str, self.existing()))} to start from the first layer"
+        )
 
 
 def refuse_other_run(path: Path, saved: dict[str, str], current: dict[str, str]):
@@ -110,13 +127,31 @@ def digest(tensor: Tensor | None) -> str:
     return "none" if tensor is None else _digest({"": tensor}, "")[:16]
 
 
-def _read(path: Path) -> State:
+def write(path: Path, tensors: dict[str, Tensor], facts: dict):
+    """Write a state to a file and wait for the disk; an OSError leaves no file."""
+    text = json.dumps(facts)
+    try:
+        save_file(tensors, path, metadata={"facts": text, "digest": _digest(tensors, text)})
+        _sync(path)
+    except (OSError, SafetensorError) as error:
+        path.unlink(missing_ok=True)
+        raise OSError(str(error)) from error
+
+
+def read(path: Path) -> State:
+    """The state in a file. Raises what a corrupt one raises: SafetensorError, KeyError, ..."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if _digest(tensors, metadata["facts"]) != metadata["digest"]:
         raise ValueError("its bytes do not match its digest")
     return tensors, json.loads(metadata["facts"])
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is JSON, as the manifest of several ranks' files is."""
+    with open(path, "rb") as file:
+        return file.read(1) == b"{"
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kflow.shards import Shards
 from kflow.transport import ALIGNED
 
 
@@ -24,13 +25,19 @@ class Frame:
     fill: int  # columns of zeros, which nothing moves, that align the rows
 
     @classmethod
-    def of(cls, x: Float[Tensor, "n d"], dtype: torch.dtype, radial: bool) -> "Frame":
-        """The frame of the training points x; only a radial kernel may be shown fewer columns."""
-        moving = (x != x[0]).any(dim=0)
+    def of(
+        cls, x: Float[Tensor, "n d"], dtype: torch.dtype, radial: bool, shards: Shards
+    ) -> "Frame":
+        """The frame of the training points, of which x are this rank's.
+
+        Only a radial kernel may be shown fewer columns.
+        """
+        (first,) = shards.rows([x], torch.tensor([0]))
+        moving = shards.any((x != first).any(dim=0))
         if not radial or not moving.any():
             moving = torch.ones_like(moving)
         align = ALIGNED if radial and dtype == torch.float64 else 1
-        return cls(moving, x[0, ~moving].clone(), dtype, -int(moving.sum()) % align)
+        return cls(moving, first[0, ~moving].clone(), dtype, -int(moving.sum()) % align)
 
     def take(self, x: Float[Tensor, "n d"]) -> "Cloud":
         """A copy of the points x in this frame."""

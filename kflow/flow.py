@@ -1,20 +1,20 @@
 """The flow: F_{n+1} = (Id + eps G_{n+1}) o F_n, one drawn game and one step down rho a layer."""
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import checks, transport
-from kflow.checkpoint import Checkpoint
+from kflow import checks, memory, transport
 from kflow.cloud import Frame
 from kflow.interpolation import Kernel
 from kflow.kernels import Radial
 from kflow.running import Run, State
+from kflow.shards import Shards
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 from kflow.transport import Layer
 
@@ -48,6 +48,7 @@ class FlowPath:
         Raises ValueError where none were: run the same seed again with carry=x_new.
         """
         checks.matrix("x_new", x_new, columns=self.points.shape[1])
+        checks.same_place("x_new", x_new, "path.points", self.points)
         if self.layers is None:
             raise ValueError(
                 "this flow kept no layers (keep_layers=False), so it cannot move new points; run "
@@ -108,6 +109,7 @@ class KernelFlow:
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 500,
         progress: bool = False,
+        group: dist.ProcessGroup | None = None,
     ) -> FlowPath:
         """Move a copy of x by so many layers, and carry other points along the same map.
 
@@ -120,17 +122,32 @@ class KernelFlow:
         move, with the same result. With a checkpoint path the state is saved every
         checkpoint_every layers, and the same call resumes it.
 
+        With a torch.distributed group the ranks share the points: each calls this with its own
+        rows of x, y and carry (`kflow.shards`), and with everything else alike; observe sees the
+        rank's own points, and what rank 0 returns is saved. Checkpoints can be taken up by any
+        number of ranks.
+
         Raises ValueError or TypeError on bad arguments, NotPositiveDefinite and FloatingPointError
         with the layer at which the flow broke, OSError where a checkpoint cannot be written.
         """
         observe_at = sorted(set(observe_at))
-        self._check(x, y, layers, rng, carry, observe, observe_at, lookahead, checkpoint_every)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
-            stack.enter_context(transport.ieee())
-            saved = stack.enter_context(Checkpoint(checkpoint)) if checkpoint else None
-            run = Run(self, x, y, carry, rng, layers, keep_layers, lookahead, observe, observe_at)
-            run.go(saved, checkpoint_every, progress)
+        checked = (x, y, layers, rng, carry, observe, observe_at, lookahead, checkpoint_every)
+        Shards.of(0, group).together(lambda: self._check(*checked))
+        needed = memory.of_flow(
+            len(x) + (0 if carry is None else len(carry)), x.shape[1], self.n_fine, lookahead,
+            8 if self.precision == "float64" else 4,
+        )  # fmt: skip
+        run = None
+
+        def reached() -> str:
+            return "before layer 0" if run is None else f"at layer {run.layer}{run.kept_text()}"
+
+        with torch.no_grad(), transport.ieee(), memory.explained(needed, x.device, reached):
+            run = Run(
+                self, x, y, carry, rng, layers, keep_layers, lookahead, observe, observe_at, group
+            )
+            with run.checkpoint(checkpoint) as saved:
+                run.go(saved, checkpoint_every, progress)
         return FlowPath(
             points=run.training.full(),
             carried=None if carry is None else run.carried.full(),
@@ -145,8 +162,8 @@ class KernelFlow:
 
     def _check(self, x, y, layers, rng, carry, observe, observe_at, lookahead, checkpoint_every):
         checks.points_and_labels(x, y)
+        checks.precision_there(self.precision, x.device)
         checks.integer("layers", layers, least=0)
-        checks.batch_size(self.n_fine, len(x))
         checks.generator(rng)
         checks.integer("lookahead", lookahead, least=1)
         checks.integer("checkpoint_every", checkpoint_every, least=1)

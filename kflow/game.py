@@ -77,27 +77,30 @@ class Played(NamedTuple):
     factor: Float[Tensor, "*b n n"]
 
 
-def play(kernel, z, y, coarse, nugget) -> Played:
-    """`rho_and_gradient` without checks, for float64 arguments.
+def play(kernel, z, y, coarse, nugget, strict: bool = True) -> Played:
+    """`rho_and_gradient` without checks of its arguments, which are float64.
+
+    A game that cannot be played raises; with strict=False all its results are NaN instead, so that
+    nobody has to wait for the device to know.
 
     Radial kernels take leading batch dimensions, which broadcast: z (..., n, d), y (..., n, c),
     coarse (..., m). Many halves of one batch share its factor: z (1, n, d) and coarse (p, m).
     """
     if isinstance(kernel, Radial):
-        return _play_radial(kernel, z, y, coarse, nugget)
+        return _play_radial(kernel, z, y, coarse, nugget, strict)
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        energies = _energies(kernel(z, z), z, y, coarse, nugget)
+        energies = _energies(kernel(z, z), z, y, coarse, nugget, strict)
         value = 1 - energies.coarse / energies.fine
         (gradient,) = torch.autograd.grad(value, z)
     return Played(value.detach(), gradient, energies.factor.detach())
 
 
-def _play_radial(kernel: Radial, z, y, coarse, nugget) -> Played:
+def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     r"""With $\hat Y = K_f^{-1} y$, $\hat Z = \pi^T K_c^{-1} \pi y$ and D the energy of all points,
     $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
     r2 = squared_distances(z, z)
-    energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget)
+    energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
     kept = energies.coarse / energies.fine
     y_hat = torch.cholesky_solve(y, energies.factor)
     at = coarse.unsqueeze(-1)
@@ -118,14 +121,14 @@ class _Energies(NamedTuple):
     factor_coarse: Tensor
 
 
-def _energies(gram, z, y, coarse, nugget) -> _Energies:
+def _energies(gram, z, y, coarse, nugget, strict=True) -> _Energies:
     rows = coarse.unsqueeze(-1)
     gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
     y_coarse, z_coarse = y.take_along_dim(rows, -2), z.take_along_dim(rows, -2)
-    factor = cholesky(gram, nugget, z)
-    factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
+    factor = cholesky(gram, nugget, z if strict else None)
+    factor_coarse = cholesky(gram_coarse, nugget, z_coarse if strict else None)
     fine = energy_of(factor, y)
-    if not (fine > 0).all():
+    if strict and not (fine > 0).all():
         raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
     return _Energies(fine, energy_of(factor_coarse, y_coarse), factor, factor_coarse)
 

@@ -60,8 +60,14 @@ def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Te
     return torch.linalg.solve_triangular(factor, y, upper=False).square().sum((-2, -1))
 
 
-def cholesky(gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b n d"]) -> Tensor:
-    """The lower factor of gram + nugget I. The points x serve the message of a failure only."""
+def cholesky(
+    gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b n d"] | None
+) -> Tensor:
+    """The lower factor of gram + nugget I.
+
+    Raises NotPositiveDefinite, naming the closest two of the points x, where there is none. With
+    x = None it fills that factor with NaN instead, which no device has to wait for.
+    """
     n = gram.shape[-1]
     if nugget:
         gram = gram + nugget * torch.eye(n, dtype=gram.dtype, device=gram.device)
@@ -69,6 +75,8 @@ def cholesky(gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b 
     pivots = factor.detach().diagonal(dim1=-2, dim2=-1).square()
     negligible = pivots <= SMALLEST_PIVOT * gram.detach().diagonal(dim1=-2, dim2=-1)
     failed = (info > 0) | (negligible | pivots.isnan()).any(-1)
+    if x is None:
+        return factor.masked_fill(failed[..., None, None], torch.nan)
     if failed.any():
         which = tuple(failed.nonzero()[0])
         pivot = int(info[which]) - 1

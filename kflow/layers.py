@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from kflow import memory
 from kflow.transport import Layer
 
 
@@ -20,19 +21,20 @@ class MemoryLayers(list):
 
 
 class FolderLayers:
-    """Layers in a folder, one memory-mapped safetensors file each."""
+    """Layers in a folder, one memory-mapped safetensors file each; of several ranks one writes."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, writes: bool):
+        self.folder, self.writes = folder, writes
         folder.mkdir(parents=True, exist_ok=True)
         self.count = 0
 
     def append(self, layer: Layer):
         """Write one more layer, beside and renamed."""
-        path = self._path(self.count)
-        beside = path.with_suffix(".writing")
-        save_file({"z": layer.z.contiguous(), "c": layer.c.contiguous()}, beside)
-        os.replace(beside, path)
+        if self.writes:
+            path = self._path(self.count)
+            beside = path.with_suffix(".writing")
+            save_file({"z": layer.z.contiguous(), "c": layer.c.contiguous()}, beside)
+            os.replace(beside, path)
         self.count += 1
 
     def truncate(self, n: int):
@@ -44,7 +46,7 @@ class FolderLayers:
                 f"start again without the checkpoint"
             )
         for path in self.folder.glob("layer-*.safetensors"):
-            if int(path.stem.removeprefix("layer-")) >= n:
+            if self.writes and int(path.stem.removeprefix("layer-")) >= n:
                 path.unlink()
         self.count = n
 
@@ -59,7 +61,7 @@ class FolderLayers:
         return self.folder / f"layer-{k:08d}.safetensors"
 
 
-def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype):
+def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype, writes=True):
     """The store that `keep_layers` asks for: None, memory (True) or a folder (a path).
 
     Raises ValueError, with the bytes needed, where they would not fit.
@@ -68,13 +70,13 @@ def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype)
         return None
     needed = layers * 2 * n_fine * width * dtype.itemsize
     if keep_layers is True:
-        _refuse_above(needed, _free_memory(), layers, "memory", "pass a folder as keep_layers")
+        _refuse_above(needed, memory.free(), layers, "memory", "pass a folder as keep_layers")
         return MemoryLayers()
     folder = Path(keep_layers)
     existing = next(p for p in [folder, *folder.absolute().parents] if p.exists())
     free = shutil.disk_usage(existing).free
     _refuse_above(needed, free, layers, f"the disk of {folder}", "pass a folder on a larger disk")
-    return FolderLayers(folder)
+    return FolderLayers(folder, writes)
 
 
 def _refuse_above(needed: int, free: int | None, layers: int, where: str, cure: str):
@@ -83,12 +85,3 @@ def _refuse_above(needed: int, free: int | None, layers: int, where: str, cure: 
             f"keep_layers needs {needed / 1e9:.1f} GB for {layers} layers, but {where} has "
             f"{free / 1e9:.1f} GB free; {cure}, or re-run the same seed with carry=x_new instead"
         )
-
-
-def _free_memory() -> int | None:
-    """Bytes of memory that can be had, where the system says so."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable:")), None)

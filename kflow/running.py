@@ -1,23 +1,27 @@
 """A flow on its way: the one mutable state of the library, what it saves and how it resumes."""
 
-import platform
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Number
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import checks, game, transport
-from kflow.checkpoint import Checkpoint, digest, refuse_other_run
+from kflow import checks, fingerprint, transport
+from kflow.ahead import Block, Broken, Games, plays_ahead
+from kflow.checkpoint import Checkpoint, refuse_other_run
 from kflow.cloud import Frame
 from kflow.kernels import Radial
 from kflow.layers import store
 from kflow.progress import Progress
-from kflow.transport import Layer
+from kflow.sharded_checkpoint import ShardedCheckpoint
+from kflow.shards import RankLost, Shards
 
 
 class State(NamedTuple):
@@ -44,6 +48,7 @@ class Run:
     lookahead: int
     observe: Callable[[State], dict | None] | None
     observe_at: list[int]
+    group: dist.ProcessGroup | None = None
     layer: int = 0
     rho: list[float] = field(default_factory=list)
     eps: list[float] = field(default_factory=list)
@@ -52,85 +57,119 @@ class Run:
 
     def __post_init__(self):
         flow, x = self.flow, self.x.detach()
+        carry = x[:0] if self.carry is None else self.carry.detach()
+        self.shards = Shards.of(len(x), self.group)
+        self.carried_shards = Shards.of(len(carry), self.group)
+        checks.batch_size(flow.n_fine, self.shards.total)
         dtype = torch.float64 if flow.precision == "float64" else torch.float32
         self.mixed = transport.uses_mixed(flow.precision, x.device)
-        self.frame = Frame.of(x, dtype, radial=isinstance(flow.kernel, Radial))
+        self.rng_start = self.generator = self.rng.get_state()
+        if self.group is not None:
+            self._agree()
+        self.frame = Frame.of(x, dtype, isinstance(flow.kernel, Radial), self.shards)
         self.training = self.frame.take(x)
-        self.carried = self.frame.take(x[:0] if self.carry is None else self.carry.detach())
-        self.labels = checks.wide(self.y.detach())
-        self.rng_start = self.rng.get_state()
+        self.carried = self.frame.take(carry)
+        self.games = Games(
+            flow, self.training, checks.wide(self.y.detach()), self.rng, self.shards, self.mixed
+        )
         width = self.training.points.shape[1]
-        self.kept = store(self.keep_layers, self.layers, flow.n_fine, width, dtype)
+        self.kept = store(
+            self.keep_layers, self.layers, flow.n_fine, width, dtype, writes=self.shards.rank == 0
+        )
 
-    def go(self, checkpoint: Checkpoint | None, checkpoint_every: int, progress: bool):
+    def _agree(self):
+        """Refuse ranks whose settings differ, or that were given none or the same of the points."""
+        shape = {
+            "layers": str(self.layers),
+            "observe_at": str(self.observe_at),
+            "columns": f"{self.x.shape[1]} of {self.x.dtype}, {self.y.shape[1]} of {self.y.dtype}",
+        }
+        self.shards.agree(self.settings | shape)
+        fingerprint.refuse_no_or_the_same_rows(self.x, self.shards)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The settings of this run and of the machine."""
+        return fingerprint.of_settings(
+            self.flow, self.mixed, self.rng_start, self.lookahead, self.x.device
+        )
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """Fingerprints of the points and labels, of all ranks."""
+        return {
+            "x": fingerprint.of_rows(self.x, self.shards),
+            "y": fingerprint.of_rows(self.y, self.shards),
+            "carry": fingerprint.of_rows(
+                self.x[:0] if self.carry is None else self.carry, self.carried_shards
+            ),
+        }
+
+    def checkpoint(self, path: str | Path | None):
+        """The context of this run's checkpoint at a path: of one process, or of all ranks."""
+        if path is None:
+            return contextlib.nullcontext()
+        if self.group is None:
+            return Checkpoint(path)
+        return ShardedCheckpoint(path, {"points": self.shards, "carried": self.carried_shards})
+
+    def go(self, checkpoint: Checkpoint | ShardedCheckpoint | None, every: int, progress: bool):
         """Move on to the last layer; observe and save on the way."""
+        try:
+            self._go(checkpoint, every, progress)
+        except Broken as error:
+            raise FloatingPointError(
+                f"{error}{self.kept_text()}: take smaller steps or a larger nugget"
+            ) from error
+        except RankLost as error:
+            raise RankLost(
+                f"at layer {self.layer} {error}{self.kept_text()}: start the same again, with as "
+                f"many ranks as there are"
+            ) from error
+
+    def _go(self, checkpoint, every: int, progress: bool):
         if checkpoint:
             self.resume(checkpoint)
-        shown = Progress(progress, self.layer, self.layers)
+        shown = Progress(progress and self.shards.rank == 0, self.layer, self.layers)
+        every = every if checkpoint else 0
+        begun = None
         if self.layer == 0:
             self.observe_here()
         while self.layer < self.layers:
-            stops = [k for k in self.observe_at if k > self.layer] + [self.layers]
-            stops.append(_next_multiple(self.layer, self.lookahead))
-            if checkpoint:
-                stops.append(_next_multiple(self.layer, checkpoint_every))
-            self.advance(min(stops))
+            begun = begun or self.games.begin(self.layer, self._stop_after(self.layer, every))
+            block = begun.finish()
+            stop, begun = self.layer + len(block.layers), None
+            if stop < self.layers and plays_ahead(self.x.device):
+                begun = self.games.begin(stop, self._stop_after(stop, every), block.layers)
+                begun.hold_points()
+            self._advance(block)
             self.observe_here()
-            if checkpoint and (self.layer % checkpoint_every == 0 or self.layer == self.layers):
+            if every and (self.layer % every == 0 or self.layer == self.layers):
                 self.save(checkpoint)
             shown(self.layer, self.rho[-1])
+        self.shards.together(lambda: None)  # no rank leaves before the others have written
 
-    def advance(self, stop: int):
-        """Play the games from here to layer `stop`, then move all points by their layers."""
-        n, points = len(self.training), self.training.points
-        drawn = [game.draw(n, self.flow.n_fine, self.rng) for _ in range(self.layer, stop)]
-        fine = torch.stack([sample.fine for sample in drawn])
-        union, at = torch.unique(fine, return_inverse=True)
-        ahead = points[union.to(points.device)]  # a scratch copy of all that will be drawn
-        layers = []
-        for k, sample in enumerate(drawn):
-            layers.append(self._play(ahead[at[k].to(ahead.device)], sample))
-            if k + 1 < len(drawn):
-                self._move(ahead, None, layers[-1:])
+    def _stop_after(self, layer: int, every: int) -> int:
+        """Where a block that starts at this layer ends: by the look-ahead, or to look or save."""
+        stops = [k for k in self.observe_at if k > layer] + [self.layers]
+        stops += [layer - layer % of + of for of in (self.lookahead, every) if of]
+        return min(stops)
+
+    def _advance(self, block: Block):
         for cloud in (self.training, self.carried):
-            self._move(cloud.points, cloud.away, layers)
+            self.games.move(cloud.points, block.layers, cloud.away)
         if self.kept is not None:
-            for layer in layers:
+            for layer in block.layers:
                 self.kept.append(layer)
-        self.layer = stop
+        self.layer += len(block.layers)
+        self.rho += block.rho
+        self.eps += block.eps
+        self.generator = block.generator
 
-    def _move(self, points, away, layers):
-        transport.move(points, away, layers, self.flow.kernel, self.mixed)
-
-    def _play(self, z: Tensor, sample: game.Sample) -> Layer:
-        """One game on the batch z, and the layer that moves its points down the gradient."""
-        flow, k = self.flow, len(self.rho)
-        if self.mixed:
-            z = z.bfloat16().to(z.dtype)
-        wide = checks.wide(z)
-        y, coarse = self.labels[sample.fine.to(wide.device)], sample.coarse.to(wide.device)
-        if not torch.isfinite(wide).all():
-            raise FloatingPointError(self._broken(k, "the points became NaN or infinite"))
-        try:
-            played = game.play(flow.kernel, wide, y, coarse, flow.nugget)
-        except checks.NotPositiveDefinite as error:
-            pair = error.pair and tuple(sample.fine[list(error.pair)].tolist())
-            rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
-            raise checks.NotPositiveDefinite(f"at layer {k}: {error}{rows}", pair) from error
-        g = -played.gradient
-        eps = flow.step(wide, g)
-        c = eps * torch.cholesky_solve(g, played.factor)
-        self.rho.append(float(played.rho))
-        self.eps.append(float(eps))
-        if not torch.isfinite(c).all():
-            raise FloatingPointError(self._broken(k, "the step became NaN or infinite"))
-        return Layer(z, c.to(z))
-
-    def _broken(self, layer: int, what: str) -> str:
-        kept = (
-            "" if self.saved_at is None else f" (the checkpoint of layer {self.saved_at} is kept)"
-        )
-        return f"at layer {layer} {what}{kept}: take smaller steps or a larger nugget"
+    def kept_text(self) -> str:
+        """What an error says of the checkpoint."""
+        kept = self.saved_at is not None
+        return f" (the checkpoint of layer {self.saved_at} is kept)" if kept else ""
 
     def observe_here(self):
         """Call the observer if this layer is one of those asked for."""
@@ -147,19 +186,18 @@ class Run:
         )
         self.observed[self.layer] = _numbers_and_tensors(found, self.layer)
 
-    def save(self, checkpoint: Checkpoint):
+    def save(self, checkpoint: Checkpoint | ShardedCheckpoint):
         """Write the state; refuse to keep one that holds NaN."""
-        for cloud in (self.training, self.carried):
-            if not torch.isfinite(cloud.points).all():
-                raise FloatingPointError(
-                    self._broken(self.layer, "the points became NaN or infinite")
-                )
+        clouds = (self.training.points, self.carried.points)
+        broken = torch.stack([~torch.isfinite(points).all() for points in clouds])
+        if self.shards.any(broken).any():
+            raise Broken(self.layer, "the points")
         tensors = {
             "points": self.training.points,
             "carried": self.carried.points,
             "rho": torch.tensor(self.rho, dtype=torch.float64),
             "eps": torch.tensor(self.eps, dtype=torch.float64),
-            "generator": self.rng.get_state(),
+            "generator": self.generator,
         }
         numbers = {}
         for layer, found in self.observed.items():
@@ -171,7 +209,7 @@ class Run:
         checkpoint.save(tensors, facts | {"fingerprint": self.fingerprint(self.layer)})
         self.saved_at = self.layer
 
-    def resume(self, checkpoint: Checkpoint):
+    def resume(self, checkpoint: Checkpoint | ShardedCheckpoint):
         """Take up the state of a checkpoint of this very run, if there is one."""
         state = checkpoint.load()
         if state is None:
@@ -190,7 +228,8 @@ class Run:
         self.training.points.copy_(tensors["points"])
         self.carried.points.copy_(tensors["carried"])
         self.rho, self.eps = tensors["rho"].tolist(), tensors["eps"].tolist()
-        self.rng.set_state(tensors["generator"])
+        self.generator = tensors["generator"]
+        self.rng.set_state(self.generator)
         self.observed = {int(k): dict(found) for k, found in facts["observed"].items()}
         for key, value in tensors.items():
             if key.startswith("observed/"):
@@ -199,35 +238,8 @@ class Run:
 
     def fingerprint(self, layer: int) -> dict[str, str]:
         """What must agree for the first `layer` layers of two runs to be the same bits."""
-        flow = self.flow
-        return {
-            "x": digest(self.x),
-            "y": digest(self.y),
-            "carry": digest(self.carry),
-            "kernel": _name(flow.kernel),
-            "n_fine": str(flow.n_fine),
-            "step": _name(flow.step),
-            "nugget": repr(flow.nugget),
-            "precision": flow.precision + (" on bf16 units" if self.mixed else ""),
-            "lookahead": str(self.lookahead),
-            "observe_at": " ".join(str(k) for k in self.observe_at if k <= layer),
-            "generator": digest(self.rng_start),
-            "device": str(self.x.device),
-            "threads": str(torch.get_num_threads()),
-            "versions": f"torch {torch.__version__}, python {platform.python_version()}",
-            "processor": torch.backends.cpu.get_cpu_capability(),
-        }
-
-
-def _next_multiple(layer: int, of: int) -> int:
-    return layer - layer % of + of
-
-
-def _name(rule) -> str:
-    """A kernel or step rule as it is written, without the address that Python gives an object."""
-    if is_dataclass(rule):
-        return repr(rule)
-    return f"{rule.__module__}.{getattr(rule, '__qualname__', type(rule).__qualname__)}"
+        seen = " ".join(str(k) for k in self.observe_at if k <= layer)
+        return self.data | self.settings | {"observe_at": seen}
 
 
 def _numbers_and_tensors(found, layer: int) -> dict:

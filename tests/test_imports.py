@@ -5,8 +5,9 @@ from pathlib import Path
 
 import kflow
 
-ORDER = """checks kernels interpolation game steps transport layers checkpoint cloud progress
-running flow classify estimators ode fluctuations""".split()
+ORDER = """checks kernels interpolation game steps transport memory layers checkpoint shards
+sharded_checkpoint fingerprint cloud ahead progress running flow classify estimators ode
+fluctuations""".split()
 FOLDER = Path(kflow.__file__).parent
 
 

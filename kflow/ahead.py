@@ -1,0 +1,156 @@
+"""A block of layers, its games played ahead of the points, on a scratch copy of their batches.
+
+The draws do not depend on where the points are, so the batches of many layers are gathered at once
+(by one exchange, where points are shared among ranks) and played before anything else moves. On a
+GPU that happens beside the transport of the block before, and the processor waits once a block.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kflow import checks, game, transport
+from kflow.cloud import Cloud
+from kflow.shards import Shards
+from kflow.transport import Layer
+
+
+class Block(NamedTuple):
+    """Layers to move by, rho and eps of each, and the generator's state after their draws."""
+
+    layers: list[Layer]
+    rho: list[float]
+    eps: list[float]
+    generator: Tensor
+
+
+class Broken(FloatingPointError):
+    """The flow became NaN or infinite at `layer`."""
+
+    def __init__(self, layer: int, what: str):
+        super().__init__(f"at layer {layer} {what} became NaN or infinite")
+        self.layer, self.what = layer, what
+
+
+def plays_ahead(device: torch.device) -> bool:
+    """Whether this device can play the next block's games while it moves all points."""
+    return device.type == "cuda"
+
+
+class Games:
+    """Begins blocks of games, one after the other, drawing from rng."""
+
+    def __init__(self, flow, training: Cloud, labels: Tensor, rng, shards: Shards, mixed: bool):
+        self.flow, self.training, self.labels = flow, training, labels
+        self.rng, self.shards, self.mixed = rng, shards, mixed
+        device = training.points.device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def begin(self, start: int, stop: int, pending: Sequence[Layer] = ()) -> "Begun":
+        """Play layers start to stop; the `pending` ones are yet to move the points before."""
+        n, n_fine = self.shards.total, self.flow.n_fine
+        draws = [game.draw(n, n_fine, self.rng) for _ in range(start, stop)]
+        with torch.cuda.stream(self.stream):  # of None: nothing changes
+            if self.stream:
+                self.stream.wait_stream(torch.cuda.default_stream(self.stream.device))
+            batches = self._gather(draws)
+            gathered = self.stream.record_event() if self.stream else None
+            if pending:
+                self.move(batches.points, pending)
+            layers, numbers = [], []
+            for k in range(len(draws)):
+                layer, found = self._play(batches, k, strict=False)
+                layers.append(layer)
+                numbers.append(found)
+                if k + 1 < len(draws):
+                    self.move(batches.points, [layer])
+            return Begun(
+                self, start, draws, layers, torch.stack(numbers), self.rng.get_state(), gathered
+            )
+
+    def move(self, points: Tensor, layers: Sequence[Layer], away: Tensor | None = None):
+        """Move points by layers with the kernel and the arithmetic of this flow."""
+        transport.move(points, away, layers, self.flow.kernel, self.mixed)
+
+    def explain(self, start: int, draws: list[game.Sample]):
+        """Play the games of a block again to raise what is wrong with them."""
+        batches = self._gather(draws)
+        for k, sample in enumerate(draws):
+            if not torch.isfinite(batches.points[batches.at[k]]).all():
+                raise Broken(start + k, "the points")
+            try:
+                layer, (_, _, sound) = self._play(batches, k, strict=True)
+            except checks.NotPositiveDefinite as error:
+                pair = error.pair and tuple(sample.fine[list(error.pair)].tolist())
+                rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
+                said = f"at layer {start + k}: {error}{rows}"
+                raise checks.NotPositiveDefinite(said, pair) from error
+            if not sound:
+                raise Broken(start + k, "the step")
+            self.move(batches.points, [layer])
+
+    def _gather(self, draws: list[game.Sample]) -> "_Batches":
+        fine = torch.stack([sample.fine for sample in draws])
+        union, at = torch.unique(fine, return_inverse=True)
+        points, labels = self.shards.rows([self.training.points, self.labels], union)
+        coarse = torch.stack([sample.coarse for sample in draws])
+        wide = labels.device
+        return _Batches(points, labels, at.to(points.device), at.to(wide), coarse.to(wide))
+
+    def _play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
+        """One game, and the layer that moves its points down the gradient; rho, eps, soundness."""
+        flow, z = self.flow, batches.points[batches.at[k]]
+        if self.mixed:
+            z = z.bfloat16().to(z.dtype)
+        wide, y = checks.wide(z), batches.labels[batches.labels_at[k]]
+        played = game.play(flow.kernel, wide, y, batches.coarse[k], flow.nugget, strict)
+        g = -played.gradient
+        eps = torch.as_tensor(flow.step(wide, g)).to(g)
+        c = eps * torch.cholesky_solve(g, played.factor)
+        sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
+        return Layer(z, c.to(z)), torch.stack([played.rho, eps, sound.to(g)])
+
+
+class _Batches(NamedTuple):
+    """All points of a block's batches, their labels, and where each game finds its own."""
+
+    points: Tensor
+    labels: Tensor
+    at: Tensor
+    labels_at: Tensor
+    coarse: Tensor
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A block of games that the device may still be playing."""
+
+    games: Games
+    start: int
+    draws: list[game.Sample]
+    layers: list[Layer]
+    numbers: Tensor
+    generator: Tensor
+    gathered: torch.cuda.Event | None
+
+    def hold_points(self):
+        """Let what moves the points from here on wait until this block's have been gathered."""
+        if self.gathered:
+            torch.cuda.default_stream(self.games.stream.device).wait_event(self.gathered)
+
+    def finish(self) -> Block:
+        """Wait for the games.
+
+        Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
+        the points must then be where they are before layer `start`.
+        """
+        with torch.cuda.stream(self.games.stream):
+            rho, eps, sound = self.numbers.cpu().T.tolist()
+        if not all(sound):
+            self.games.explain(self.start, self.draws)
+        if self.games.stream:
+            torch.cuda.default_stream(self.games.stream.device).wait_stream(self.games.stream)
+        return Block(self.layers, rho, eps, self.generator)
