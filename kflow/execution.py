@@ -1,7 +1,7 @@
 """One execution of each notebook, which the book, the tests and `verify` all read.
 
 An execution is addressed by what it depends on: the notebook's code cells, its parameters, all of
-`kflow`, the pinned versions, and the committed paper-scale records that carry the notebook's name.
+`kflow`, the pinned versions, and the committed paper-scale records that its code names in quotes.
 While none of these changes, nothing is executed again; prose is taken from the current source.
 """
 
@@ -160,11 +160,12 @@ def _inputs(source, parameters, root):
     package = Path(kflow.__file__).parent
     files = [p for p in package.rglob("*") if p.is_file() and p.name not in NOT_IN_A_RESULT]
     files = [p for p in files if p.suffix == ".py" or "_data" in p.parts]
-    files += [p for p in (root / "book/records/paper").glob(f"{source.stem}*") if p.is_file()]
-    files += (root / "book/records/paper").glob(f"{source.stem}*/**/*.*")
+    code = [[cell["source"], _tags(cell)] for cell in _code(_read(source))]
+    text = "\n".join(cell for cell, _ in code)
+    paper = (root / "book/records/paper").glob("*")
+    files += [p for p in paper if p.suffix in (".json", ".npz") and f'"{p.stem}"' in text]
     names = {p: p.relative_to(package.parent if package in p.parents else root) for p in files}
     inputs = {names[p].as_posix(): _sha256(p.read_bytes()) for p in sorted(files)}
-    code = [[cell["source"], _tags(cell)] for cell in _code(_read(source))]
     inputs["code"] = _sha256(json.dumps(code).encode())
     inputs["parameters"] = _sha256(json.dumps(parameters, sort_keys=True).encode())
     pins = root / "constraints.txt"

@@ -8,7 +8,7 @@ from kflow import execution
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WORK = 'import os, pathlib\nout = pathlib.Path(os.environ["KFLOW_OUTPUT"])\n'
-WORK += '(out / "n.txt").write_text(str(n))\nprint(10 // n, object())'
+WORK += '(out / "n.txt").write_text(str(n))\nprint(10 // n, object(), "one")'
 
 
 @pytest.fixture
