@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
+from kflow import parameters
 from kflow.verify import verify
 from tests.site import NAMES, NOTEBOOKS, ROOT, cells, executed, module, read_json
 
 INTERNAL = re.compile(r"\b(?:from|import)\s+(?!kflow)(?:tests|book)\b")
+PARAMS = sorted((ROOT / "notebooks/params").glob("*.yml"))
 each = pytest.mark.parametrize("name", NAMES)
 
 
@@ -69,6 +72,15 @@ def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
     code = cells(ROOT / f"notebooks/{name}.ipynb")
     [at] = [i for i, cell in enumerate(code) if "parameters" in tags(cell)]
     assert f'figures.begin("{name}")' in code[at + 1].source
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)
+def test_a_file_of_parameters_holds_some_of_its_notebook_within_their_ranges(path):
+    name, scale, _ = path.name.split(".")
+    given = yaml.safe_load(path.read_text())
+    schema = parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb")
+    assert scale == "paper" and given
+    parameters.complete(schema, given)
 
 
 @each
