@@ -1,0 +1,147 @@
+"""The talk's tables beside ours: errors over layers, verdicts, baselines, and what the study says.
+
+All of it is read from the records of `kflow.paper`; what was not run is said, with its cost.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+import pandas as pd
+
+from kflow.classify import error_table
+from kflow.experiments import EXPERIMENTS, N_INTERP
+from kflow.paper import cost, read_record
+
+COLUMNS = ("average", "min", "max", "std")
+TALK = {  # the talk's three tables: rows N_I
+    "M": ((0.014, 0.0136, 0.0143, 1.44e-4), (0.014, 0.0137, 0.0142, 9.79e-5),
+          (0.0141, 0.0136, 0.0146, 2.03e-4), (0.015, 0.0136, 0.0177, 7.13e-4)),
+    "F-a": ((0.0969, 0.0944, 0.1, 7.56e-4), (0.0977, 0.0951, 0.101, 8.57e-4),
+            (0.114, 0.0958, 0.22, 0.0169), (0.444, 0.15, 0.722, 0.096)),
+    "F-b": ((0.10023, 0.0999, 0.1006, 1.6316e-4), (0.10013, 0.0999, 0.1004, 1.1671e-4),
+            (0.10018, 0.0999, 0.1005, 1.445e-4), (0.10018, 0.0996, 0.1009, 2.2941e-4)),
+}  # fmt: skip
+FACTORS = {  # of the study, and how they are called; "step" is the rule with its delta
+    "gamma_factor": "bandwidth over s",
+    "nugget": "nugget",
+    "step": "step",
+    "n_fine": "points in a game",
+}
+
+
+def talk(name: str) -> pd.DataFrame:
+    """The talk's table "M", "F-a" or "F-b": shares of wrong test images."""
+    return pd.DataFrame(TALK[name], pd.Index(N_INTERP, name="N_I"), COLUMNS)
+
+
+def over(numbers: Mapping, first: int, last: int) -> pd.DataFrame:
+    """Our table over the observed layers from first to last of a record."""
+    found = {int(k): errors for k, errors in numbers["by_layer"].items()}
+    layers = [k for k in found if first <= k <= last]
+    return error_table({k: {n: found[k][f"error_{n}"] for n in N_INTERP} for k in layers})
+
+
+def last_table(numbers: Mapping) -> tuple[int, int]:
+    """The last range of layers, of those that a record tabulates, that it has reached."""
+    deepest = max(map(int, numbers["by_layer"]))
+    return [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest][-1]
+
+
+def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
+    """Whether our average lies between the talk's least and largest value, or on which side."""
+    said = pd.Series("within the talk's range", ours.index)
+    said[ours["average"] < theirs["min"]] = "lower"
+    said[ours["average"] > theirs["max"]] = "higher"
+    return said
+
+
+def beside(name: str, experiment: str, first: int, last: int, start: Path | None = None):
+    """The talk's table `name` beside ours at those layers, or "not run" with what it costs."""
+    theirs = talk(name)
+    record = read_record(experiment, start)
+    if record is None or max(map(int, record[0]["by_layer"])) < last:
+        layers = EXPERIMENTS[experiment].layers
+        parts = {"talk": theirs, "ours": theirs[[]].assign(average="not run")}
+        parts["a run takes"] = theirs[[]].assign(**{f"{layers} layers": cost(layers, start)})
+        return pd.concat(parts, axis=1)
+    ours = over(record[0], first, last)
+    verdict = verdicts(ours, theirs).to_frame("")
+    parts = {"talk": theirs, f"ours, layers {first} to {last}": ours.round(5)}
+    return pd.concat(parts | {"our average is": verdict}, axis=1)
+
+
+def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | None:
+    """Errors without a flow, by name ("layer_0 6000", "neighbours", "all_ridge"); None if not run.
+
+    Parts that were not run are absent.
+    """
+    record = read_record("baselines", start)
+    if record is None:
+        return None
+    found = {}
+    for name, part in record[0]["parts"].items():
+        of, method = name.split()
+        if of == dataset:
+            test = part["test"]
+            draws = test if isinstance(test, dict) else {"": [test]}
+            found |= {f"{method} {n}".strip(): fmean(errors) for n, errors in draws.items()}
+    return found
+
+
+class Effect(NamedTuple):
+    """One configuration of the study: mean error by N_I of each seed, after the last layer."""
+
+    settings: dict
+    errors: dict[int, list[float]]
+
+    def mean(self, n: int) -> float:
+        """The error with n examples, mean over seeds."""
+        return fmean(self.errors[n])
+
+    def label(self, factor: str) -> str:
+        """The value of a factor as it is written beside an axis."""
+        if factor == "step":
+            return f"{self.settings['delta']:g}{' s' if self.settings['rule'] == 'max' else ' |x|'}"
+        return f"{self.settings[factor]:.3g}"
+
+
+def effects(record: Mapping, dataset: str) -> list[Effect]:
+    """What the study found on a data set; what broke before the last layer is left out."""
+    last = str(max(record["settings"]["layers"]))
+    found: dict[str, Effect] = {}
+    for run in record["runs"]:
+        settings = run["configuration"]
+        if settings["dataset"] != dataset or last not in run["by_layer"]:
+            continue
+        for n, _ in record["settings"]["reads"]:
+            errors = found.setdefault(str(settings), Effect(settings, {})).errors
+            errors.setdefault(n, []).append(fmean(run["by_layer"][last][f"errors_{n}"]))
+    return list(found.values())
+
+
+def by_factor(found: list[Effect]) -> dict[str, list[Effect]]:
+    """By factor: what differs from the first in that factor alone, and the first; in order."""
+    base = found[0].settings
+    grouped = {}
+    for factor in FACTORS:
+        others = [g for g in FACTORS if g != factor]
+        same = [e for e in found if all(_value(e.settings, g) == _value(base, g) for g in others)]
+        grouped[factor] = sorted(same, key=lambda e: _value(e.settings, factor))
+    return grouped
+
+
+def advice(grouped: Mapping[str, list[Effect]], n: int) -> str:
+    """A sentence: which value of each factor errs least with n examples, and which most."""
+    told = []
+    for factor, found in grouped.items():
+        first, *_, last = sorted(found, key=lambda effect: effect.mean(n))
+        least, most = f"{first.mean(n):.2%}", f"{last.mean(n):.2%}"
+        value = f"{first.label(factor)} ({least}; worst is {last.label(factor)}, {most})"
+        told.append(f"{FACTORS[factor]} {value}")
+    return f"With {n} examples the least errors are those of {'; '.join(told)}."
+
+
+def _value(settings: dict, factor: str):
+    return (settings["rule"], settings["delta"]) if factor == "step" else settings[factor]

@@ -1,0 +1,91 @@
+"""The tables beside the talk's, the baselines and the study, from records made by hand."""
+
+import json
+import tomllib
+from dataclasses import asdict
+
+import pytest
+
+from kflow import execution, experiments, paper, report, study
+
+ROOT = execution.project()
+
+
+def write(root, name, record):
+    (root / paper.RECORDS).mkdir(parents=True, exist_ok=True)
+    (root / paper.RECORDS / f"{name}.json").write_text(json.dumps(record))
+
+
+def mnist(layers, errors):
+    """A record of "mnist" observed at the given layers, with one error for each N_I."""
+    settings = asdict(experiments.EXPERIMENTS["mnist"]) | {"layers": max(layers)}
+    read = {f"error_{n}": error for n, error in zip(experiments.N_INTERP, errors, strict=True)}
+    by_layer = {str(k): read for k in layers}
+    return {"settings": settings, "by_layer": by_layer, "seconds_moving": 1.0, "hardware": "one"}
+
+
+def test_the_talks_numbers_are_those_of_the_claims():
+    told = tomllib.loads((ROOT / "book/records/claims.toml").read_text())["table"]
+    for table in told:
+        assert [row[1:] for row in table["rows"]] == report.talk(table["name"]).values.tolist()
+
+
+def test_our_average_is_judged_by_the_talks_range(tmp_path):
+    write(tmp_path, "mnist", mnist([10, 11, 12], (0.0136, 0.0135, 0.0147, 0.0150)))
+    table = report.beside("M", "mnist", 11, 12, tmp_path)
+    words = ["within the talk's range", "lower", "higher", "within the talk's range"]
+    assert table["our average is"].tolist() == words
+    assert table["ours, layers 11 to 12", "average"][600] == 0.0135
+
+
+def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
+    none = report.beside("F-b", "fashion-small-steps", 49_900, 50_000, tmp_path)
+    assert none["a run takes"].iloc[0].tolist() == ["hours"]
+    write(tmp_path, "mnist", mnist([0, 5000], (0.1,) * 4))
+    short = report.beside("M", "mnist", 11_000, 12_000, tmp_path)
+    assert set(short["ours"]["average"]) == {"not run"}
+    assert short["a run takes"].iloc[0].tolist() == ["about 0.0 hours on one"]
+
+
+def test_the_last_table_is_the_deepest_that_was_reached():
+    record = mnist([0, 3000, 5000], (0.1,) * 4)
+    assert report.last_table(record) == (3000, 4000)
+
+
+def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
+    assert report.without_flow("mnist", tmp_path) is None
+    parts = {
+        "mnist layer_0": {"test": {"600": [0.1, 0.3]}},
+        "mnist neighbours": {"test": 0.03},
+        "fashion_mnist neighbours": {"test": 0.15},
+    }
+    write(tmp_path, "baselines", {"parts": parts})
+    expected = {"layer_0 600": 0.2, "neighbours": 0.03}
+    assert report.without_flow("mnist", tmp_path) == pytest.approx(expected)
+
+
+def studied(*found):
+    """A record of the study: (what differs from the base, error with ten) by run."""
+    runs = [
+        {
+            "configuration": asdict(study.BASE) | other,
+            "by_layer": {"5": {"errors_10": [e, e + 0.2]}},
+        }
+        for other, e in found
+    ]
+    return {"settings": {"layers": [0, 5], "reads": [[10, 2]]}, "runs": runs}
+
+
+def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
+    record = studied(({}, 0.1), ({"nugget": 0.1}, 0.3), ({}, 0.2), ({"rule": "relative"}, 0.0))
+    record["runs"].append({**record["runs"][1], "by_layer": {"0": {}}})  # broke on the way
+    found = report.effects(record, "mnist")
+    assert found[0].errors[10] == pytest.approx([0.2, 0.3])  # two seeds, each the mean of draws
+    grouped = report.by_factor(found)
+    assert [e.label("nugget") for e in grouped["nugget"]] == ["0.01", "0.1"]
+    assert [e.label("step") for e in grouped["step"]] == ["0.1 s", "0.1 |x|"]
+    assert len(grouped["gamma_factor"]) == 1
+    said = report.advice({name: grouped[name] for name in ("nugget", "step")}, 10)
+    assert "nugget 0.01 (25.00%; worst is 0.1, 40.00%)" in said
+    assert "step 0.1 |x| (10.00%; worst is 0.1 s, 25.00%)" in said
+    assert report.effects(record, "fashion_mnist") == []
