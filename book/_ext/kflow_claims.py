@@ -1,6 +1,5 @@
 """The claims of the source against our numbers: {kflow-claims} PART, generated from the records."""
 
-import json
 import tomllib
 from pathlib import Path
 from statistics import fmean, stdev
@@ -9,6 +8,8 @@ import figure_html
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+from kflow import paper
 
 RECORDS = Path(__file__).resolve().parents[1] / "records"
 CLAIMS = RECORDS / "claims.toml"
@@ -56,7 +57,7 @@ def claim_row(stage, claim):
     name = f"**{claim['id']}** " if "id" in claim else ""
     cells = [name + claim["text"], claim["talk"]]
     shown = staged(stage, claim.get("figures", []))
-    large = paper_run(claim["dataset"], claim["layers"]) if "dataset" in claim else None
+    large = paper_run(claim["experiment"]) if "experiment" in claim else None
     if not shown and not large:
         return [*cells, "not run", claim.get("missing") or why_not(claim), "–", "not run"]
     by_slug = {figure.record["slug"]: figure for figure in shown}
@@ -72,7 +73,7 @@ def claim_row(stage, claim):
         if others := [s for s in by_slug if s != slug]:
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)
-    if "dataset" in claim:
+    if "experiment" in claim:
         judged = verdict if "number" in claim and slug in by_slug else ""
         verdict = "; ".join([judged] * bool(judged) + [scale_verdict(claim, large)])
         reached = [f"{large['settings']['layers']} layers at the talk's size"] if large else []
@@ -84,8 +85,8 @@ def claim_row(stage, claim):
 
 def why_not(claim):
     """Why nothing is shown: a run at the talk's size that costs too much, or no figure."""
-    if "dataset" in claim:
-        return f"a run of {claim['layers']} layers takes {cost(claim['layers'])}"
+    if "experiment" in claim:
+        return f"a run of {claim['layers']} layers takes {paper.cost(claim['layers'], RECORDS)}"
     return f"no figure {', '.join(claim.get('figures', []))} in this copy of the book"
 
 
@@ -108,32 +109,20 @@ def scale_verdict(claim, large):
     if large and large["settings"]["layers"] >= claim["layers"]:
         return "shown at the talk's size"
     reached = f"; {large['settings']['layers']} layers reached" if large else ""
-    return f"not run at {claim['layers']} layers{reached}; {cost(claim['layers'])}"
+    return f"not run at {claim['layers']} layers{reached}; {paper.cost(claim['layers'], RECORDS)}"
 
 
-def cost(layers):
-    """What so many layers at the talk's size take, from the runs that were made."""
-    rates = [run["seconds_moving"] / run["settings"]["layers"] for run in paper_runs()]
-    return f"about {fmean(rates) * layers / 3600:.1f} hours on 2 cores" if rates else "hours"
-
-
-def paper_runs():
-    """The committed records of runs at the talk's size."""
-    found = [json.loads(path.read_text()) for path in sorted((RECORDS / "paper").glob("*.json"))]
-    return [run for run in found if "by_layer" in run and not run["settings"]["validation"]]
-
-
-def paper_run(dataset, layers):
-    """The run of a data set that comes nearest to a depth; None without one."""
-    runs = [run for run in paper_runs() if run["settings"]["dataset"] == dataset]
-    return min(runs, key=lambda run: abs(run["settings"]["layers"] - layers), default=None)
+def paper_run(experiment):
+    """The record of a run at the talk's size; None without one."""
+    found = paper.read_record(experiment, RECORDS)
+    return found and found[0]
 
 
 def table_row(stage, table, row):
     """One row of a table of errors: the talk's four numbers, ours, and the verdict."""
     n, *talk = row
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
-    run = paper_run(table["dataset"], table["layers"][1])
+    run = paper_run(table["experiment"])
     if run is None:
         return [*cells, *book_cells(stage, table, n)]
     ranges = [table["layers"], *(t[:2] for t in reversed(run["settings"]["tables"]))]
@@ -168,10 +157,11 @@ def book_cells(stage, table, n):
     """Our small run, where there is none at the talk's size: shown, and not compared."""
     figures = staged(stage, [table["book"]])
     name = f"last_{n}"
+    at_size = paper.cost(table["layers"][1], RECORDS)
     if not figures or name not in figures[0].numbers:
-        return ["not run", f"a run at this size: {cost(table['layers'][1])}", "–", "not run"]
+        return ["not run", f"a run at this size: {at_size}", "–", "not run"]
     ours = f"{100 * figures[0].numbers[name]:.3g} % at a small scale, {{numref}}`{table['book']}`"
-    how = f"{settings(figures[0])}; at the talk's size: {cost(table['layers'][1])}"
+    how = f"{settings(figures[0])}; at the talk's size: {at_size}"
     return [ours, how, records_verdict(figures), "not run at this size"]
 
 
