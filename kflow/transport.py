@@ -46,7 +46,9 @@ def move(
         return
     apply = _arithmetic(kernel, points, mixed)
     prepared = [apply.prepare(layer) for layer in layers]
-    rows = block_rows(points.shape[1], len(prepared[0].c_t.mT) if prepared else 1)
+    if not prepared:
+        return
+    rows = block_rows(points.shape[1], len(prepared[0].c_t.mT), points.device)
     for start in range(0, len(points), rows):
         block = points[start : start + rows]
         away = None if offsets is None else offsets[start : start + rows]
@@ -60,9 +62,12 @@ def move(
             points[start:] = block[:n]
 
 
-def block_rows(width: int, n_fine: int) -> int:
-    """Rows of a block: 2048 fill the caches with images, 256 are enough for points of the plane."""
-    return 2048 if width * n_fine >= 2**16 else 256
+def block_rows(width: int, n_fine: int, device: torch.device) -> int:
+    """Rows of a block: on a CPU what its caches hold, on a GPU what keeps all of it busy."""
+    images = width * n_fine >= 2**16  # else points of the plane, or the like
+    if device.type == "cuda":
+        return 8192 if images else 65_536
+    return 2048 if images else 256
 
 
 class _Prepared(NamedTuple):
@@ -151,6 +156,7 @@ def _is_cpu_float32(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 
+SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32 sums; on CUDA
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -183,14 +189,17 @@ def uses_mixed(precision: str, device: torch.device) -> bool:
     """Whether `precision` means bf16 products on this device; says so where it cannot."""
     if precision != "mixed":
         return False
-    if device.type == "cuda" or (device.type == "cpu" and has_bf16_tiles()):
-        return True
-    warnings.warn(
-        f'precision "mixed" needs bf16 matrix units (a CUDA GPU, or a CPU with AMX); this '
-        f"{device.type} has none, and the flow runs in float32",
-        stacklevel=3,
-    )
-    return False
+    if device.type == "cuda":
+        lacks = "" if SUMS_BF16_WIDELY else f"torch {torch.__version__} cannot return their sums"
+    else:
+        lacks = "" if device.type == "cpu" and has_bf16_tiles() else f"this {device.type} has none"
+    if lacks:
+        warnings.warn(
+            f'precision "mixed" needs bf16 matrix units (a CUDA GPU with torch 2.8, or a CPU with '
+            f"AMX); {lacks}, and the flow runs in float32",
+            stacklevel=3,
+        )
+    return not lacks
 
 
 @contextlib.contextmanager

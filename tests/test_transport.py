@@ -121,6 +121,13 @@ def test_mixed_says_where_it_falls_back(monkeypatch):
         assert not transport.uses_mixed("mixed", torch.device("cpu"))
 
 
+def test_mixed_on_cuda_needs_a_torch_that_sums_bf16_products_in_float32(monkeypatch):
+    assert transport.uses_mixed("mixed", torch.device("cuda"))
+    monkeypatch.setattr(transport, "SUMS_BF16_WIDELY", False)
+    with pytest.warns(UserWarning, match="torch .* cannot return their sums.*runs in float32"):
+        assert not transport.uses_mixed("mixed", torch.device("cuda"))
+
+
 def test_float32_stays_ieee_whatever_the_process_allows(rng):
     torch.set_float32_matmul_precision("medium")
     try:
