@@ -1,0 +1,98 @@
+"""Drawings that the two chapters of images share; all draw in the style of `kflow.figures`."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from kflow.drawing import color
+
+EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
+WITHOUT = {  # baselines that know all training points: name, line
+    "all_ridge": ("kernel ridge, all points", "--"),
+    "neighbours": ("nearest neighbours", ":"),
+}
+
+
+def error_by_depth(layers, errors: Mapping, ticks: Sequence[int], without: Mapping = {}):  # noqa: B006
+    """Curves of error in percent by N_I along depth, and levels that are reached without a flow."""
+    fig, ax = plt.subplots(figsize=(7, 3.6))
+    for n, found in errors.items():
+        label, shade = f"$N_I$ = {n}", color(EXAMPLES[n])
+        ax.plot(layers, 100 * np.array(found), ".-", color=shade, lw=0.8, ms=4, label=label)
+    for name, (label, line) in WITHOUT.items():
+        if name in without:
+            ax.axhline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
+    ax.set(yscale="log", xlabel="layers", ylabel="wrong test images (%)", xlim=(0, layers[-1]))
+    ax.set(yticks=ticks, yticklabels=ticks)
+    ax.minorticks_off()
+    ax.legend(fontsize=9)
+    return fig
+
+
+def against_the_talk(theirs: pd.DataFrame, ours: pd.DataFrame, without: Mapping):
+    """By N_I: the talk's average and range, ours, and the best without a flow; in percent."""
+    fig, ax = plt.subplots(figsize=(7, 3))
+    rows = np.arange(len(theirs))[::-1]
+    for table, shift, name, marker, label in (
+        (theirs, 0.14, "muted", "D", "talk, with its range"),
+        (ours, -0.14, "blue", "o", "ours, with its range"),
+    ):
+        spread = 100 * np.stack([table["average"] - table["min"], table["max"] - table["average"]])
+        style = dict(fmt=marker, color=color(name), ms=6, elinewidth=3, label=label)
+        ax.errorbar(100 * table["average"], rows + shift, xerr=spread.clip(0), **style)
+    if first := [(100 * without[k], r) for k, r in _layer_0(theirs, rows) if k in without]:
+        ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best bandwidth")
+    for name, (label, line) in WITHOUT.items():
+        if name in without:
+            ax.axvline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
+    ax.set(xscale="log", xlabel="wrong test images (%)", ylabel="$N_I$")
+    ax.set_yticks(rows, theirs.index)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+    fig.legend(fontsize=8, ncols=3, loc="outside upper center")
+    return fig
+
+
+def _layer_0(theirs: pd.DataFrame, rows):
+    return [(f"layer_0 {n}", row) for n, row in zip(theirs.index, rows, strict=True)]
+
+
+def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[int]):
+    """A panel per factor: errors by N_I at each value, bars from seed to seed, in percent.
+
+    panels[title] are pairs (label, errors), where errors[n] has one number for each seed.
+    """
+    widths = [len(values) + 0.5 for values in panels.values()]
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(7.5, 3.2), sharey=True, squeeze=False, width_ratios=widths
+    )
+    for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
+        for n, name in EXAMPLES.items():
+            errors = 100 * np.array([errors[n] for _, errors in values])
+            mean = errors.mean(1)
+            bars = np.stack([mean - errors.min(1), errors.max(1) - mean])
+            style = dict(fmt="o-", color=color(name), ms=4, lw=0.8, capsize=2)
+            ax.errorbar(range(len(values)), mean, bars.clip(0), label=f"$N_I$ = {n}", **style)
+        ax.set_xticks(range(len(values)), [label for label, _ in values], fontsize=7.5)
+        ax.set(yscale="log", xlabel=title, xlim=(-0.4, len(values) - 0.6))
+    axes[0, 0].set(yticks=ticks, yticklabels=ticks, ylabel="wrong held-out images (%)")
+    axes[0, 0].minorticks_off()
+    handles = axes[0, 0].get_legend_handles_labels()
+    fig.legend(*handles, fontsize=8, ncols=4, loc="outside upper center")
+    return fig
+
+
+def wall(layers: Sequence[int], images, vmax: float = 1.2, size: float = 0.66):
+    """Rows of images, (rows, images, pixels), each row beside its number of layers."""
+    fig, axes = plt.subplots(len(layers), len(images[0]), figsize=(7.5, size * len(layers)))
+    for row, k, shown in zip(axes, layers, images, strict=True):
+        for ax, image in zip(row, shown, strict=True):
+            side = image.reshape(28, 28)
+            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+            ax.set(xticks=(), yticks=())
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(k, rotation=0, ha="right", va="center")
+    fig.supylabel("layers", fontsize=10)
+    return fig

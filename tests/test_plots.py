@@ -1,0 +1,49 @@
+"""The shared drawings show every number that they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from kflow import plots, report
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def labels(fig):
+    return {text.get_text() for legend in fig.legends for text in legend.get_texts()}
+
+
+def test_the_table_against_the_talk_shows_the_averages_and_the_baselines():
+    theirs = report.talk("M")
+    fig = plots.against_the_talk(theirs, theirs * 2, {"layer_0 10": 0.5, "all_ridge": 0.0125})
+    shown = [line.get_xdata() for line in fig.axes[0].lines]
+    assert any(np.allclose(x, 200 * theirs["average"]) for x in shown if len(x) == 4)
+    assert any(list(x) == [50.0] for x in shown) and any(list(x) == [1.25] * 2 for x in shown)
+    assert labels(fig) >= {"kernel ridge, all points", "no flow, best bandwidth"}
+
+
+def test_without_baselines_none_is_drawn():
+    fig = plots.against_the_talk(report.talk("M"), report.talk("M"), {})
+    assert labels(fig) == {"talk, with its range", "ours, with its range"}
+
+
+def test_the_study_has_a_panel_per_factor_and_bars_from_seed_to_seed():
+    errors = dict.fromkeys(plots.EXAMPLES, [0.02, 0.04])
+    fig = plots.study(
+        {"nugget": [("0.01", errors), ("0.1", errors)], "step": [("0.1", errors)]}, (2,)
+    )
+    assert [ax.get_xlabel() for ax in fig.axes] == ["nugget", "step"]
+    points, _, (bars,) = fig.axes[0].containers[0].lines
+    assert list(points.get_ydata()) == [3.0, 3.0]
+    assert np.allclose(bars.get_segments()[0][:, 1], [2.0, 4.0])
+
+
+def test_curves_and_walls_are_drawn_as_given():
+    fig = plots.error_by_depth([0, 5], {10: [0.5, 0.1]}, (10, 50), {"neighbours": 0.03})
+    assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[50, 10], [3, 3]]
+    fig = plots.wall([0, 7], np.zeros((2, 3, 784)))
+    assert len(fig.axes) == 6 and fig.axes[3].get_ylabel() == "7"
