@@ -1,13 +1,16 @@
 """The experiments of the talk at its scale: N = 60000, N_f = 600, 12,000 to 50,000 layers.
 
 `python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
-record to book/records/paper. `--validate` reads errors on training images that are held out
-instead of the test set. "study" is the study of the settings at N = 10000,
-"baselines" is what the same data gives without a flow, "ones" which examples the errors hang on.
+record to book/records/paper; `torchrun -m kflow.paper mnist` shares its points among ranks.
+`--validate` reads errors on training images that are held out instead of the test set. "study" is
+the study of the settings at N = 10000, "baselines" is what the same data gives without a flow,
+"ones" which examples the errors hang on.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -16,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from kflow import baselines, data, replay, study
+from kflow import baselines, checks, data, replay, shards, study
 from kflow.experiments import EXPERIMENTS, Experiment
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
@@ -26,6 +30,8 @@ from kflow.observing import CLOCKS, Observer
 
 VALIDATION = 10_000  # training images that a validation run holds out
 LONG = 12_000  # deeper runs are made only when they are named
+AHEAD = 10  # layers of a block, where points are exchanged or a GPU plays ahead
+OTHERS = {"baselines": baselines, "study": study, "ones": replay}
 RECORDS = Path("book/records/paper")
 
 
@@ -34,36 +40,52 @@ class OtherSettings(ValueError):
 
 
 def run(
-    name: str, experiment: Experiment, root: Path, validate: bool = False, stop: int | None = None
+    name: str,
+    experiment: Experiment,
+    root: Path,
+    validate: bool = False,
+    stop: int | None = None,
+    device: str | torch.device = "cpu",
+    group: dist.ProcessGroup | None = None,
 ) -> FlowPath:
     """Run an experiment, or go on with it; the checkpoint and the record are under root.
 
-    stop is a layer to stop at; a later run goes on from there. Raises FileNotFoundError, with three
-    cures, where the full data is missing, and ValueError where the checkpoint is of other settings.
+    stop is a layer to stop at; a later run goes on from there. With a group its ranks share the
+    points. Raises FileNotFoundError, with three cures, where the full data is missing, and
+    ValueError where the checkpoint is of other settings.
     """
-    x, y, x_test, y_test = load(experiment.dataset, validate)
+    x, y, x_test, y_test = (part.to(device) for part in load(experiment.dataset, validate))
     s = mean_squared_distance(x) ** 0.5
     kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
     flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
-    observer = Observer(experiment, kernel, y, y_test)
+    observer = Observer(experiment, kernel, y, x_test, y_test)
     layers = min(stop or experiment.layers, experiment.layers)
     checkpoint = root / "_build" / "paper" / f"{name}.safetensors"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    own, own_test = slice(None), slice(None)
+    if group:
+        own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
     path = flow.run(
-        x,
-        y,
+        x[own],
+        y[own],
         layers,
         torch.Generator().manual_seed(experiment.seed),
-        carry=x_test,
-        observe=observer,
+        carry=x_test[own_test],
+        observe=shards.on_all(observer, group) if group else observer,
         observe_at=[k for k in experiment.observe_at() if k <= layers],
+        lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
         checkpoint=checkpoint,
         checkpoint_every=250,
         progress=True,
+        group=group,
     )
-    settings = asdict(replace(experiment, layers=layers)) | {"s": s, "validation": validate}
-    last = observer.at_the_end(path.points, path.carried)
-    write_record(root, name, settings, flow, path, last)
+    points, carried = (
+        shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
+    )
+    if group is None or dist.get_rank(group) == 0:
+        settings = asdict(replace(experiment, layers=layers)) | {"s": s, "validation": validate}
+        last = observer.at_the_end(points, carried)
+        write_record(root, name, settings, flow, path, last)
     return path
 
 
@@ -94,7 +116,7 @@ def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, la
             for clock in CLOCKS
             for doing in ("moving", "observing")
         },
-        "hardware": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        "hardware": hardware(path.points.device),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "commit": commit(root),
         "by_layer": numbers,
@@ -160,6 +182,14 @@ def cost(layers: int, start: Path | None = None) -> str:
     return f"about {rate * layers / 3600:.1f} hours on {numbers['hardware']}"
 
 
+def hardware(device: torch.device) -> str:
+    """What moved the points, and by how many ranks."""
+    ranks = f"{dist.get_world_size()} ranks of " if dist.is_initialized() else ""
+    if device.type == "cuda":
+        return f"{ranks}{torch.cuda.get_device_name(device)}"
+    return f"{ranks}{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def commit(root: Path) -> str:
     """The commit of the working tree, with a mark where it was changed since."""
     said = subprocess.run(
@@ -173,35 +203,45 @@ def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
     known = ["baselines", "study", *EXPERIMENTS, "ones"]
+    long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
     parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
+    parser.add_argument("--device", help="cpu, or cuda where there is one (then the default)")
     asked, root = parser.parse_args(arguments), root or Path.cwd()
     for name in asked.names:
         if name not in known:
             parser.error(f"no experiment {name!r}; there are {', '.join(known)}")
-    long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     try:
-        for name in asked.names or [name for name in known if name not in long]:
-            make(name, root, asked.validate, asked.layers)
+        with place(asked.device) as (device, group):
+            for name in asked.names or [name for name in known if name not in long]:
+                make(name, root, asked.validate, asked.layers, device, group)
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on from the last checkpoint\n")
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
         parser.exit(2, f"{error}\n")
-    if not asked.names:
-        for name in long:
-            said = f"{EXPERIMENTS[name].layers} layers, {cost(EXPERIMENTS[name].layers, root)}"
-            print(f"not made: {name} ({said}); make paper ONLY={name}", file=sys.stderr)
+    for name in [] if asked.names else long:
+        said = f"{EXPERIMENTS[name].layers} layers, {cost(EXPERIMENTS[name].layers, root)}"
+        print(f"not made: {name} ({said}); make paper ONLY={name}", file=sys.stderr)
 
 
-def make(name: str, root: Path, validate: bool, stop: int | None):
-    """Make the record of one name."""
-    others = {"baselines": baselines, "study": study, "ones": replay}
-    if name in others:
-        others[name].run(root)
+@contextlib.contextmanager
+def place(asked: str | None):
+    """The device, and the group of ranks where torchrun started this process."""
+    if "RANK" in os.environ:
+        with shards.joined(asked) as (group, device):
+            yield device, group
     else:
+        yield checks.device(asked or ("cuda" if torch.cuda.is_available() else "cpu")), None
+
+
+def make(name: str, root: Path, validate=False, stop=None, device="cpu", group=None):
+    """Make the record of one name."""
+    if name not in OTHERS:
         label = f"{name}-validation" if validate else name
-        run(label, EXPERIMENTS[name], root, validate, stop)
+        run(label, EXPERIMENTS[name], root, validate, stop, device, group)
+    elif group is None or dist.get_rank(group) == 0:
+        OTHERS[name].run(root)
 
 
 if __name__ == "__main__":

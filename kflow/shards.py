@@ -16,11 +16,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from kflow import checks
+
 T = TypeVar("T")
+_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its newer name
 
 
 @contextlib.contextmanager
-def joined(device: str | torch.device | None = None) -> Iterator[tuple[dist.ProcessGroup, str]]:
+def joined(device: str | torch.device | None = None) -> Iterator[tuple]:
     """The group of the processes that torchrun launched, and this one's device.
 
     NCCL joins GPUs, gloo joins CPUs. Without a device it is this rank's GPU where there is one.
@@ -31,12 +34,13 @@ def joined(device: str | torch.device | None = None) -> Iterator[tuple[dist.Proc
     if device is None:
         local = os.environ.get("LOCAL_RANK", "0")
         device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-    on_gpu = torch.device(device).type == "cuda"
+    device = checks.device(device)
+    on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
-        yield dist.group.WORLD, str(device)
+        yield dist.group.WORLD, device
     finally:
         dist.destroy_process_group()
 
@@ -45,6 +49,19 @@ def part(n: int, group: dist.ProcessGroup) -> slice:
     """The rows of n that this rank should hold: consecutive, as many as the others' or one more."""
     rank, world = dist.get_rank(group), dist.get_world_size(group)
     return slice(n * rank // world, n * (rank + 1) // world)
+
+
+def on_all(observe: Callable, group: dist.ProcessGroup) -> Callable:
+    """An observer written for one process, as one for ranks: it sees all points, on rank 0."""
+
+    def look(state):
+        shown = {}
+        for name in ("points", "carried"):
+            own = getattr(state, name)
+            shown[name] = None if own is None else Shards.of(len(own), group).gather(own)
+        return observe(state._replace(**shown)) if dist.get_rank(group) == 0 else None
+
+    return look
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ class Shards:
             return own.unsqueeze(0)
         out = own.new_empty(self.world * len(own), *own.shape[1:])
         with _exchange():
-            dist.all_gather_into_tensor(out, own.contiguous(), group=self.group)
+            _all_gather(out, own.contiguous(), group=self.group)
         return out.view(self.world, len(own), *own.shape[1:])
 
 
