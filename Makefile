@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 node_modules/.ready: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error && touch $@
 
-book: $(READY)  ## run the notebooks that changed and build the site into _build/html
+book: $(READY)  ## run the notebooks that changed (make -j4 book: four at once), build _build/html
 	@$(BIN)/python book/build.py $(ARGS)
 
 test: $(READY)  ## check the library, the notebooks, the site

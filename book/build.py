@@ -152,15 +152,21 @@ def sphinx(strict):
         raise BuildFailed(f"jupyter-book stopped with exit code {done.returncode} (see above)")
 
 
-def get_execution(name, preview):
-    """Execute a chapter if it is stale; a preview takes what there is, or the bare notebook."""
-    if not preview:
-        return execution.execute(name, root=ROOT)
+def get_executions(jobs):
+    """Execute the chapters that are stale, `jobs` of them at once."""
+    made = execution.execute_all(execution.chapters(ROOT), root=ROOT, jobs=jobs).values()
+    if failed := [str(each) for each in made if isinstance(each, execution.ExecutionFailed)]:
+        raise BuildFailed("\n".join(failed))
+    return list(made)
+
+
+def get_preview(name):
+    """What there is of a chapter: its latest execution, or the bare notebook."""
     bare = replace(execution.plan(name, root=ROOT), folder=ROOT / "notebooks")
     return execution.latest(name, ROOT) or bare
 
 
-def build(force=False, preview=False):
+def build(force=False, preview=False, jobs=1):
     """Bring the site up to date; return whether it had to be built.
 
     A preview takes the latest execution of each chapter, however old, and executes nothing: an
@@ -168,14 +174,15 @@ def build(force=False, preview=False):
     """
     (ROOT / "_build").mkdir(exist_ok=True)
     with FileLock(ROOT / "_build" / "build.lock"):
-        return _build(force, preview)
+        return _build(force, preview, jobs)
 
 
-def _build(force, preview):
+def _build(force, preview, jobs):
     for name in pairs.differing(write=True):
         print(f"notebooks/{name} written from its source: commit it")
     check(strict=not preview)
-    executions = [get_execution(name, preview) for name in execution.chapters(ROOT)]
+    names = execution.chapters(ROOT)
+    executions = [get_preview(name) for name in names] if preview else get_executions(jobs)
     wanted, stamp = fingerprint(executions), ROOT / "_build" / "site.json"
     made = json.loads(stamp.read_text())["fingerprint"] if stamp.is_file() else None
     if made == wanted and (SITE / "index.html").is_file() and not force:
@@ -198,10 +205,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
     parser.add_argument("--preview", action="store_true", help="use executions that are stale")
+    jobs = "execute so many chapters at once (make -j N book)"
+    parser.add_argument("-j", "--jobs", type=int, default=execution.jobs_of_make(), help=jobs)
     options = parser.parse_args()
     try:
-        build(options.force, options.preview)
-    except (BuildFailed, execution.ExecutionFailed) as error:
+        build(options.force, options.preview, options.jobs)
+    except BuildFailed as error:
         sys.exit(f"the book was not built: {error}")
 
 

@@ -5,38 +5,34 @@ An execution is addressed by what it depends on: the notebook's code cells, its 
 While none of these changes, nothing is executed again; prose is taken from the current source.
 """
 
+import argparse
 import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import sys
-import tempfile
-import time
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+
+from kflow.notebooks import ExecutionFailed, code, cores, read, run, tags, take_prose
 
 FORMAT = "1"  # raise it when the meaning of an execution's folder changes
 KEPT = 6  # executions of one notebook that are kept, the latest ones
 NOT_IN_A_RESULT = {  # kflow's files that no notebook imports
     "__main__.py",
     "execution.py",
+    "notebooks.py",
     "compare.py",
     "citation.py",
     "verify.py",
     "cost.py",
     "paper_check.py",
 }
-
-
-class ExecutionFailed(RuntimeError):
-    """A notebook stopped at an error: `name`, `cell` (1 = first cell), `partial` (what it had)."""
-
-    def __init__(self, name, cell, partial, error):
-        self.name, self.cell, self.partial = name, cell, partial
-        super().__init__(f"{name}: cell {cell} failed: {error}\nwhat it had done is in {partial}")
 
 
 @dataclass(frozen=True)
@@ -100,11 +96,12 @@ def plan(name, parameters=None, root=None) -> Execution:
     return Execution(source.stem, source, folder, key, parameters, inputs)
 
 
-def execute(name, parameters=None, *, root=None, force=False, progress=True) -> Execution:
+def execute(name, parameters=None, *, root=None, force=False, progress=True, bar=True) -> Execution:
     """Execute notebook `name` unless that has been done, and return where the results are.
 
     The kernel sees KFLOW_OUTPUT = `execution.output`. A run that fails raises `ExecutionFailed` and
-    leaves what it had in `_build/executions/failed/NAME.ipynb`; the former results stay.
+    leaves what it had in `_build/executions/failed/NAME.ipynb`; the former results stay. `progress`
+    says when it begins and ends, `bar` shows its cells on a terminal.
     """
     from filelock import FileLock
 
@@ -112,11 +109,53 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True) -> 
     planned.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{planned.folder.parent}.lock"):
         if force or not planned.done:
-            _run(planned, progress)
-        _take_prose(planned)
+            say = print if progress else lambda *_, **__: None
+            cells = len(code(read(planned.source)))
+            say(f"{planned.name}: executing {cells} code cells ({_reason(planned)})", flush=True)
+            run(planned, progress and bar)
+            say(f"{planned.name}: done in {planned.seconds:.0f} s", flush=True)
+        take_prose(planned.source, planned.notebook)
         os.utime(planned.folder)
         _prune(planned.folder.parent)
     return planned
+
+
+def execute_all(
+    names: Sequence[str], *, root=None, jobs=1, progress=True
+) -> dict[str, Execution | ExecutionFailed]:
+    """Execute the chapters that are stale, `jobs` of them at once; one that fails stops no other.
+
+    Each has as many threads as it would have alone, so that its numbers do not depend on `jobs`;
+    idle threads sleep instead of spinning. Two jobs never execute the same chapter: it is locked.
+    """
+    outcome = partial(_outcome, root=Path(root or project()), progress=progress)
+    waiting = set(names) & stale(root).keys() if jobs > 1 else ()
+    if len(waiting) < 2:
+        return {name: outcome(name) for name in names}
+    jobs, spawn = min(jobs, len(waiting)), get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_let_idle_threads_sleep) as pool:
+        return dict(zip(names, pool.map(partial(outcome, bar=False), names), strict=True))
+
+
+def _let_idle_threads_sleep():
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+def _outcome(name, **options):
+    try:
+        return execute(name, **options)
+    except ExecutionFailed as error:
+        return error
+
+
+def jobs_of_make() -> int:
+    """How many jobs the `make` above this process was allowed: 2 for `make -j2`, 1 without one."""
+    for word in os.environ.get("MAKEFLAGS", "").split():
+        if word == "--":  # variables follow
+            break
+        if word.startswith("-j"):
+            return int(word[2:] or cores())
+    return 1
 
 
 def latest(name, root=None) -> Execution | None:
@@ -130,7 +169,7 @@ def latest(name, root=None) -> Execution | None:
     if not made:
         return None
     found = replace(planned, folder=max(made, key=os.path.getmtime).parent)
-    _take_prose(found)
+    take_prose(found.source, found.notebook)
     return found
 
 
@@ -160,13 +199,13 @@ def _inputs(source, parameters, root):
     package = Path(kflow.__file__).parent
     files = [p for p in package.rglob("*") if p.is_file() and p.name not in NOT_IN_A_RESULT]
     files = [p for p in files if p.suffix == ".py" or "_data" in p.parts]
-    code = [[cell["source"], _tags(cell)] for cell in _code(_read(source))]
-    text = "\n".join(cell for cell, _ in code)
+    cells = [[cell["source"], tags(cell)] for cell in code(read(source))]
+    text = "\n".join(cell for cell, _ in cells)
     paper = (root / "book/records/paper").glob("*")
     files += [p for p in paper if p.suffix in (".json", ".npz") and f'"{p.stem}"' in text]
     names = {p: p.relative_to(package.parent if package in p.parents else root) for p in files}
     inputs = {names[p].as_posix(): _sha256(p.read_bytes()) for p in sorted(files)}
-    inputs["code"] = _sha256(json.dumps(code).encode())
+    inputs["code"] = _sha256(json.dumps(cells).encode())
     inputs["parameters"] = _sha256(json.dumps(parameters, sort_keys=True).encode())
     pins = root / "constraints.txt"
     inputs["constraints.txt"] = _sha256(pins.read_bytes() if pins.is_file() else b"")
@@ -179,20 +218,6 @@ def _sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(path):
-    import nbformat
-
-    return nbformat.read(path, as_version=4)
-
-
-def _tags(cell):
-    return cell["metadata"].get("tags", [])
-
-
-def _code(notebook):
-    return [c for c in notebook["cells"] if c["cell_type"] == "code"]
-
-
 def _reason(planned):
     made = sorted(planned.folder.parent.glob("*/execution.json"), key=os.path.getmtime)
     if not made:
@@ -203,108 +228,6 @@ def _reason(planned):
     return "changed: " + ", ".join(changed)
 
 
-# one run ----------------------------------------------------------------------------------------
-
-
-def _run(planned, progress):
-    import papermill
-
-    executions = planned.folder.parent.parent
-    cells = len(_code(_read(planned.source)))
-    say = print if progress else lambda *_, **__: None
-    say(f"{planned.name}: executing {cells} code cells ({_reason(planned)})", flush=True)
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=executions, prefix=".running-") as scratch:
-        running = Path(scratch) / planned.folder.name
-        (running / "output").mkdir(parents=True)
-        notebook = running / f"{planned.name}.ipynb"
-        try:
-            with _environment(running / "output"):
-                papermill.execute_notebook(
-                    str(planned.source),
-                    str(notebook),
-                    planned.parameters,
-                    kernel_name="python3",
-                    cwd=str(executions.parent.parent),
-                    progress_bar=progress and sys.stderr.isatty(),
-                    extra_arguments=["--log-level=ERROR"],
-                )
-        except papermill.PapermillExecutionError as error:
-            partial = executions / "failed" / notebook.name
-            partial.parent.mkdir(exist_ok=True)
-            os.replace(notebook, partial)
-            cell = error.cell_index + 1
-            message = f"{error.ename}: {error.evalue}"
-            raise ExecutionFailed(planned.name, cell, partial, message) from error
-        seconds = round(time.monotonic() - start, 1)
-        _scrub(notebook)
-        facts = {
-            "name": planned.name,
-            "key": planned.key,
-            "parameters": planned.parameters,
-            "seconds": seconds,
-            "inputs": planned.inputs,
-        }
-        (running / "execution.json").write_text(json.dumps(facts, indent=1) + "\n")
-        shutil.rmtree(planned.folder, ignore_errors=True)
-        os.replace(running, planned.folder)
-    say(f"{planned.name}: done in {seconds:.0f} s", flush=True)
-
-
-@contextmanager
-def _environment(output):
-    """Give the kernel all cores, and the place for its results."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    values = {
-        "KFLOW_OUTPUT": str(output),
-        "OMP_NUM_THREADS": str(cores),
-        "PYTHONHASHSEED": "0",
-        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python
-    }
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _scrub(path):
-    """Take out of a notebook what differs between two equal runs: times, ids, addresses."""
-    import nbformat
-
-    notebook = _read(path)
-    notebook.metadata.pop("papermill", None)
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        if "injected-parameters" in _tags(cell):
-            cell.id = f"injected-{number}"
-            cell.metadata.tags.append("hide-input")
-    text = nbformat.writes(notebook)
-    path.write_text(re.sub(r" at 0x[0-9a-f]{6,}>", ">", text) + "\n")
-
-
-def _take_prose(planned):
-    """Bring the prose, the tags and the order of cells up to the source; keep the outputs."""
-    import nbformat
-
-    notebook, executed = _read(planned.source), _read(planned.notebook)
-    made = _code(executed)
-    if [c.source for c in made] != [c.source for c in _code(notebook)]:
-        return  # parameters were injected, or the source has changed while it ran
-    for cell, done in zip(_code(notebook), made, strict=True):
-        cell.outputs, cell.execution_count = done.outputs, done.execution_count
-    notebook.metadata.language_info = executed.metadata.language_info
-    text = nbformat.writes(notebook) + "\n"
-    if text != planned.notebook.read_text():
-        planned.notebook.write_text(text)
-
-
 def _prune(folder):
     made = sorted((p for p in folder.iterdir() if p.is_dir()), key=os.path.getmtime)
     for old in made[:-KEPT]:
@@ -313,20 +236,21 @@ def _prune(folder):
 
 def main(arguments=None) -> int:
     """List the stale chapters; with names (or "all"), execute them."""
-    names = list(sys.argv[1:] if arguments is None else arguments)
-    if not names:
+    parser = argparse.ArgumentParser(prog="python -m kflow.execution", description=main.__doc__)
+    parser.add_argument("name", nargs="*", help="chapters, or all")
+    parser.add_argument("-j", "--jobs", type=int, default=jobs_of_make(), help="so many at once")
+    options = parser.parse_args(arguments)
+    if not options.name:
         reasons = stale()
         for name in chapters():
             print(f"{name:20} {reasons.get(name, 'up to date')}")
         return 0
-    failures = 0
-    for name in chapters() if names == ["all"] else names:
-        try:
-            execute(name)
-        except ExecutionFailed as error:
-            failures += 1
-            print(error, file=sys.stderr)
-    return 1 if failures else 0
+    names = chapters() if options.name == ["all"] else options.name
+    made = execute_all(names, jobs=options.jobs)
+    failed = [found for found in made.values() if isinstance(found, ExecutionFailed)]
+    for error in failed:
+        print(error, file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -110,12 +110,12 @@ def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
 def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
     """Compare figures (all without slugs) with their records; stale chapters are executed first."""
     rows, known, places = [], published(root), set()
-    for chapter in chapters_of(slugs, root):
+    jobs = execution.jobs_of_make()
+    made = execution.execute_all(chapters_of(slugs, root), root=root, jobs=jobs, progress=progress)
+    for chapter, done in made.items():
         owned = [s for s, folder in known.items() if owner(folder) == chapter]
-        try:
-            done = execution.execute(chapter, root=root, progress=progress)
-        except ExecutionFailed as error:
-            rows.append(Row(chapter, "execution", "file", None, None, cause(error), "differs"))
+        if isinstance(done, ExecutionFailed):
+            rows.append(Row(chapter, "execution", "file", None, None, cause(done), "differs"))
             continue
         figures = {path.name: path for path in (done.output / "figures").glob("*")}
         for slug in sorted({*owned, *figures}):

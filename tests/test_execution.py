@@ -1,10 +1,14 @@
 """One execution of a notebook per change of what it depends on."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from kflow import execution
+from kflow.notebooks import cores
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WORK = 'import os, pathlib\nout = pathlib.Path(os.environ["KFLOW_OUTPUT"])\n'
@@ -19,11 +23,11 @@ def book(tmp_path):
     return tmp_path
 
 
-def write(book, prose="# One", code=WORK):
+def write(book, prose="# One", code=WORK, name="one"):
     parameters = new_code_cell("n: int = 5", id="1", metadata={"tags": ["parameters"]})
     cells = [new_markdown_cell(prose, id="0"), parameters, new_code_cell(code, id="2")]
     notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-    nbformat.write(notebook, book / "notebooks" / "one.ipynb")
+    nbformat.write(notebook, book / "notebooks" / f"{name}.ipynb")
 
 
 def run(book, **options):
@@ -78,6 +82,55 @@ def test_a_failure_names_the_cell_and_keeps_the_former_results(book):
         failed.value.partial.is_file() and "ZeroDivisionError" in failed.value.partial.read_text()
     )
     assert made.done and not list((book / "_build/executions").glob(".running-*"))
+
+
+@pytest.fixture
+def shelf(book):
+    """A book of three chapters; the first two wait for each other, the third fails."""
+    meet = "import pathlib, time\npathlib.Path(f'{me}.here').touch()\n"
+    meet += "while not pathlib.Path(f'{other}.here').exists():\n    time.sleep(0.05)"
+    (book / "notebooks/one.ipynb").unlink()
+    for me, other in (("left", "right"), ("right", "left")):
+        write(book, code=f"me, other = '{me}', '{other}'\n{meet}", name=me)
+    write(book, code="1 / 0", name="wrong")
+    return book
+
+
+def test_several_chapters_are_executed_at_once_and_the_error_of_one_loses_no_other(shelf, capfd):
+    names = ["wrong", "left", "right"]
+    made = execution.execute_all(names, root=shelf, jobs=3)
+    assert list(made) == names and made["left"].done and made["right"].done
+    assert isinstance(made["wrong"], execution.ExecutionFailed)
+    assert "wrong: cell 3 failed: ZeroDivisionError" in str(made["wrong"])
+    assert made["wrong"].partial.is_file()
+    lines = sorted(capfd.readouterr().out.splitlines())
+    assert len(lines) == 5 and all(line.split(":")[0] in names for line in lines)
+    again = execution.execute_all(["left", "right"], root=shelf, jobs=3)
+    assert again["left"].seconds == made["left"].seconds and not capfd.readouterr().out
+
+
+def test_a_chapter_asked_for_twice_at_once_is_executed_once(book):
+    command = [sys.executable, "-m", "kflow.execution", "one"]
+    two = [subprocess.Popen(command, cwd=book, stdout=subprocess.PIPE, text=True) for _ in "12"]
+    said = [process.communicate()[0] for process in two]
+    assert [process.returncode for process in two] == [0, 0]
+    assert sorted(text.count("executing") for text in said) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "jobs"),
+    [
+        ("", 1),
+        (" -j2 --jobserver-auth=3,4", 2),
+        ("k -j4 --jobserver-auth=fifo:/tmp/x", 4),
+        ("k", 1),
+        (" -j", cores()),
+        (" -- ARGS=-j2", 1),
+    ],
+)
+def test_the_jobs_are_those_of_make(flags, jobs, monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", flags)
+    assert execution.jobs_of_make() == jobs
 
 
 def test_an_unknown_notebook_is_refused_with_those_that_there_are(book):

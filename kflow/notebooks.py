@@ -1,0 +1,149 @@
+"""A notebook as a file: read it, execute it once by papermill, take out what two runs differ in."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class ExecutionFailed(RuntimeError):
+    """A notebook stopped at an error: `name`, `cell` (1 = first cell), `partial` (what it had)."""
+
+    def __init__(self, name, cell, partial, error):
+        super().__init__(name, cell, partial, error)  # so that it travels between processes
+        self.name, self.cell, self.partial, self.error = name, cell, partial, error
+
+    def __str__(self):
+        return (
+            f"{self.name}: cell {self.cell} failed: {self.error}\n"
+            f"what it had done is in {self.partial}"
+        )
+
+
+def read(path):
+    """The notebook in a file, as nbformat has it."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell):
+    """The tags of a cell."""
+    return cell["metadata"].get("tags", [])
+
+
+def code(notebook):
+    """The code cells of a notebook."""
+    return [c for c in notebook["cells"] if c["cell_type"] == "code"]
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    counted = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if counted else os.cpu_count()
+
+
+def run(planned, bar: bool):
+    """Execute a planned `kflow.execution.Execution` aside, and move the result to its folder.
+
+    `bar` shows papermill's bar on a terminal. Raises ExecutionFailed, and then leaves what there is
+    in the folder `failed` beside the executions.
+    """
+    import papermill
+
+    executions = planned.folder.parent.parent
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=executions, prefix=".running-") as scratch:
+        running = Path(scratch) / planned.folder.name
+        (running / "output").mkdir(parents=True)
+        notebook = running / f"{planned.name}.ipynb"
+        try:
+            with _environment(running / "output"):
+                papermill.execute_notebook(
+                    str(planned.source),
+                    str(notebook),
+                    planned.parameters,
+                    kernel_name="python3",
+                    cwd=str(executions.parent.parent),
+                    progress_bar=bar and sys.stderr.isatty(),
+                    extra_arguments=["--log-level=ERROR"],
+                )
+        except papermill.PapermillExecutionError as error:
+            partial = executions / "failed" / notebook.name
+            partial.parent.mkdir(exist_ok=True)
+            os.replace(notebook, partial)
+            cell = error.cell_index + 1
+            message = f"{error.ename}: {error.evalue}"
+            raise ExecutionFailed(planned.name, cell, partial, message) from error
+        _scrub(notebook)
+        facts = {
+            "name": planned.name,
+            "key": planned.key,
+            "parameters": planned.parameters,
+            "seconds": round(time.monotonic() - start, 1),
+            "inputs": planned.inputs,
+        }
+        (running / "execution.json").write_text(json.dumps(facts, indent=1) + "\n")
+        shutil.rmtree(planned.folder, ignore_errors=True)
+        os.replace(running, planned.folder)
+
+
+@contextmanager
+def _environment(output):
+    """Give the kernel all cores, and the place for its results."""
+    values = {
+        "KFLOW_OUTPUT": str(output),
+        "OMP_NUM_THREADS": str(cores()),
+        "PYTHONHASHSEED": "0",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python
+    }
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _scrub(path):
+    """Take out of a notebook what differs between two equal runs: times, ids, addresses."""
+    import nbformat
+
+    notebook = read(path)
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in tags(cell):
+            cell.id = f"injected-{number}"
+            cell.metadata.tags.append("hide-input")
+    text = nbformat.writes(notebook)
+    path.write_text(re.sub(r" at 0x[0-9a-f]{6,}>", ">", text) + "\n")
+
+
+def take_prose(source, executed):
+    """Bring prose, tags and order of cells of an executed notebook up to its source's.
+
+    Nothing is done where the code differs: parameters were injected, or the source has changed.
+    """
+    import nbformat
+
+    notebook, done = read(source), read(executed)
+    made = code(done)
+    if [c.source for c in made] != [c.source for c in code(notebook)]:
+        return
+    for cell, old in zip(code(notebook), made, strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    notebook.metadata.language_info = done.metadata.language_info
+    text = nbformat.writes(notebook) + "\n"
+    if text != executed.read_text():
+        executed.write_text(text)
