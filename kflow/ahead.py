@@ -6,7 +6,7 @@ GPU that happens beside the transport of the block before, and the processor wai
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kflow import checks, game, transport
 from kflow.cloud import Cloud
-from kflow.shards import Shards
+from kflow.shards import Shards, sent
 from kflow.transport import Layer
 
 
@@ -49,8 +49,8 @@ class Games:
         device = training.points.device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def begin(self, start: int, stop: int, pending: Sequence[Layer] = ()) -> "Begun":
-        """Play layers start to stop; the `pending` ones are yet to move the points before."""
+    def gather(self, start: int, stop: int) -> "Begun":
+        """Draw the games of layers start to stop, and copy their points from where they are."""
         n, n_fine = self.shards.total, self.flow.n_fine
         draws = [game.draw(n, n_fine, self.rng) for _ in range(start, stop)]
         with torch.cuda.stream(self.stream):  # of None: nothing changes
@@ -58,18 +58,9 @@ class Games:
                 self.stream.wait_stream(torch.cuda.default_stream(self.stream.device))
             batches = self._gather(draws)
             gathered = self.stream.record_event() if self.stream else None
-            if pending:
-                self.move(batches.points, pending)
-            layers, numbers = [], []
-            for k in range(len(draws)):
-                layer, found = self._play(batches, k, strict=False)
-                layers.append(layer)
-                numbers.append(found)
-                if k + 1 < len(draws):
-                    self.move(batches.points, [layer])
-            return Begun(
-                self, start, draws, layers, torch.stack(numbers), self.rng.get_state(), gathered
-            )
+        if self.stream:  # what moves the points now waits until they have been copied
+            torch.cuda.default_stream(self.stream.device).wait_event(gathered)
+        return Begun(self, start, draws, batches, self.rng.get_state())
 
     def move(self, points: Tensor, layers: Sequence[Layer], away: Tensor | None = None):
         """Move points by layers with the kernel and the arithmetic of this flow."""
@@ -82,7 +73,7 @@ class Games:
             if not torch.isfinite(batches.points[batches.at[k]]).all():
                 raise Broken(start + k, "the points")
             try:
-                layer, (_, _, sound) = self._play(batches, k, strict=True)
+                layer, (_, _, sound) = self.play(batches, k, strict=True)
             except checks.NotPositiveDefinite as error:
                 pair = error.pair and tuple(sample.fine[list(error.pair)].tolist())
                 rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
@@ -91,6 +82,7 @@ class Games:
             if not sound:
                 raise Broken(start + k, "the step")
             self.move(batches.points, [layer])
+        raise Broken(start, "the games of a block, which could be played again,")
 
     def _gather(self, draws: list[game.Sample]) -> "_Batches":
         fine = torch.stack([sample.fine for sample in draws])
@@ -98,9 +90,11 @@ class Games:
         points, labels = self.shards.rows([self.training.points, self.labels], union)
         coarse = torch.stack([sample.coarse for sample in draws])
         wide = labels.device
-        return _Batches(points, labels, at.to(points.device), at.to(wide), coarse.to(wide))
+        return _Batches(
+            points, labels, sent(at, points.device), sent(at, wide), sent(coarse, wide)
+        )  # fmt: skip
 
-    def _play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
+    def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
         """One game, and the layer that moves its points down the gradient; rho, eps, soundness."""
         flow, z = self.flow, batches.points[batches.at[k]]
         if self.mixed:
@@ -124,22 +118,31 @@ class _Batches(NamedTuple):
     coarse: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Begun:
-    """A block of games that the device may still be playing."""
+    """A block whose points were gathered; then its games are played, then they are finished."""
 
     games: Games
     start: int
     draws: list[game.Sample]
-    layers: list[Layer]
-    numbers: Tensor
+    batches: _Batches
     generator: Tensor
-    gathered: torch.cuda.Event | None
+    layers: list[Layer] = field(default_factory=list)
+    numbers: list[Tensor] = field(default_factory=list)
 
-    def hold_points(self):
-        """Let what moves the points from here on wait until this block's have been gathered."""
-        if self.gathered:
-            torch.cuda.default_stream(self.games.stream.device).wait_event(self.gathered)
+    def play(self, pending: Sequence[Layer] = ()) -> "Begun":
+        """Let the device play the games, the `pending` layers first moving what was gathered."""
+        games, points = self.games, self.batches.points
+        with torch.cuda.stream(games.stream):
+            if pending:
+                games.move(points, pending)
+            for k in range(len(self.draws)):
+                layer, found = games.play(self.batches, k, strict=False)
+                self.layers.append(layer)
+                self.numbers.append(found)
+                if k + 1 < len(self.draws):
+                    games.move(points, [layer])
+        return self
 
     def finish(self) -> Block:
         """Wait for the games.
@@ -147,10 +150,11 @@ class Begun:
         Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
         the points must then be where they are before layer `start`.
         """
-        with torch.cuda.stream(self.games.stream):
-            rho, eps, sound = self.numbers.cpu().T.tolist()
+        stream = self.games.stream
+        with torch.cuda.stream(stream):
+            rho, eps, sound = torch.stack(self.numbers).cpu().T.tolist()
+        if stream:
+            torch.cuda.default_stream(stream.device).wait_stream(stream)
         if not all(sound):
             self.games.explain(self.start, self.draws)
-        if self.games.stream:
-            torch.cuda.default_stream(self.games.stream.device).wait_stream(self.games.stream)
         return Block(self.layers, rho, eps, self.generator)

@@ -136,13 +136,15 @@ class Run:
         if self.layer == 0:
             self.observe_here()
         while self.layer < self.layers:
-            begun = begun or self.games.begin(self.layer, self._stop_after(self.layer, every))
-            block = begun.finish()
-            stop, begun = self.layer + len(block.layers), None
+            if begun is None:
+                begun = self.games.gather(self.layer, self._stop_after(self.layer, every)).play()
+            block, begun = begun.finish(), None
+            stop = self.layer + len(block.layers)
             if stop < self.layers and plays_ahead(self.x.device):
-                begun = self.games.begin(stop, self._stop_after(stop, every), block.layers)
-                begun.hold_points()
+                begun = self.games.gather(stop, self._stop_after(stop, every))
             self._advance(block)
+            if begun:
+                begun.play(pending=block.layers)
             self.observe_here()
             if every and (self.layer % every == 0 or self.layer == self.layers):
                 self.save(checkpoint)

@@ -117,11 +117,11 @@ class Shards:
         One exchange of bytes, so that the rows arrive to the bit. All ranks call it.
         """
         if self.group is None:
-            return [whole[index.to(whole.device)] for whole in parts]
+            return [whole[sent(index, whole.device)] for whole in parts]
         bounds = torch.searchsorted(index, torch.tensor(self.first))
         counts = bounds.diff().tolist()
         mine = index[bounds[self.rank] : bounds[self.rank + 1]] - self.start
-        packed = [_bytes(own[mine.to(own.device)]).to(self.device) for own in parts]
+        packed = [_bytes(own[sent(mine, own.device)]).to(self.device) for own in parts]
         widths = [p.shape[1] for p in packed]
         packed = F.pad(torch.cat(packed, 1), (0, 0, 0, max(counts) - counts[self.rank]))
         gathered = self._gather(packed)
@@ -204,6 +204,13 @@ def _exchange():
         yield
     except RuntimeError as error:  # what gloo and nccl raise where a peer is gone
         raise RankLost(f"another rank stopped answering ({str(error).splitlines()[0]})") from error
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on a device; to a GPU it goes without waiting for the work there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _bytes(matrix: Tensor) -> Tensor:
