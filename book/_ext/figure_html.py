@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -51,6 +52,15 @@ def read(stage, slug):
     if verdict == "silent" and any(row.verdict == "agrees" for row in rows):
         verdict = "agrees"
     return Figure(folder, record, origin, rows, verdict)
+
+
+def size(path):
+    """Width and height of an SVG or PNG in pixels of a page, which leaves room for it by them."""
+    head = path.read_bytes()[:2000]
+    if path.suffix == ".png":
+        return struct.unpack(">II", head[16:24])
+    points = re.search(rb'<svg[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', head).groups()
+    return tuple(round(float(length) * 4 / 3) for length in points)
 
 
 def line(figure, base):

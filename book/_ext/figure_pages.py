@@ -50,17 +50,22 @@ def _title(env, slug):
     return f"Figure {number}" if number else "Figure"
 
 
-def _images(slug, base, alt):
+def _images(figure, base, alt):
     lazy = "" if alt else ' loading="lazy"'
-    return "".join(
-        f'<img class="only-{theme}" src="{base}{slug}{mark}.png" alt="{escape(alt)}"{lazy}>'
-        for theme, mark in (("light", ""), ("dark", "-dark"))
-    )
+    tags = []
+    for theme, mark in (("light", ""), ("dark", "-dark")):
+        name = f"{figure.record['slug']}{mark}.png"
+        width, height = figure_html.size(figure.folder / name)
+        tags.append(
+            f'<img class="only-{theme}" src="{base}{name}" alt="{escape(alt)}"{lazy} '
+            f'width="{width}" height="{height}">'
+        )
+    return "".join(tags)
 
 
 def _card(env, figure):
     record, slug = figure.record, figure.record["slug"]
-    images = _images(slug, f"figures/{slug}/", "")
+    images = _images(figure, f"figures/{slug}/", "")
     return (
         f'<li><a href="figures/{slug}/index.html">{images}'
         f"<strong>{_title(env, slug)}. {escape(record['title'])}</strong></a>"
@@ -156,7 +161,7 @@ def _page(env, figure, place, caption):
     number = _title(env, slug)
     return (
         f"<h1>{number}. {escape(record['title'])}</h1>"
-        f'<figure class="kf-figure"><div class="kf-images">{_images(slug, "", record["alt"])}'
+        f'<figure class="kf-figure"><div class="kf-images">{_images(figure, "", record["alt"])}'
         f"{figure_html.player(figure, '../') if record['frames'] else ''}</div>"
         f"<figcaption>{caption}"
         f'<div class="legend">{figure_html.line(figure, "")}</div></figcaption></figure>'

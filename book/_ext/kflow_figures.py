@@ -24,6 +24,23 @@ ROOT = Path(__file__).resolve().parents[2]
 LARGEST_SVG = 150_000  # bytes: above it the PNG is shown, the SVG stays a download
 
 
+class SizedImage(nodes.image):
+    """An image whose tag states its `size`, so that the page does not shift when it comes."""
+
+
+def visit_sized_image(translator, node):
+    """Write the tag with its width and height."""
+    translator.visit_image(node)
+    width, height = node["size"]
+    sized = f'<img width="{width}" height="{height}" '
+    translator.body[-1] = translator.body[-1].replace("<img ", sized, 1)
+
+
+def depart_sized_image(translator, node):
+    """Leave it as any image."""
+    translator.depart_image(node)
+
+
 class Figure(SphinxDirective):
     """A figure: number, label, caption, both images, and the line of what can be done with it."""
 
@@ -42,8 +59,13 @@ class Figure(SphinxDirective):
         images = nodes.container(classes=["kf-images"])
         ending = "png" if _svg_size(figure) > LARGEST_SVG else "svg"
         for theme, mark in (("light", ""), ("dark", "-dark")):
-            uri = f"/_figures/{slug}/{slug}{mark}.{ending}"
-            image = nodes.image(uri=uri, alt=figure.record["alt"], classes=[f"only-{theme}"])
+            name = f"{slug}{mark}.{ending}"
+            image = SizedImage(
+                uri=f"/_figures/{slug}/{name}",
+                alt=figure.record["alt"],
+                classes=[f"only-{theme}"],
+                size=figure_html.size(figure.folder / name),
+            )
             images += image
             if theme == "dark":  # hidden in the light, and then not loaded
                 image["loading"] = "lazy"
@@ -133,6 +155,7 @@ def add_run_box(app, doctree):
 
 def setup(app):
     """Register with Sphinx."""
+    app.add_node(SizedImage, html=(visit_sized_image, depart_sized_image))
     app.add_directive("kflow-figure", Figure)
     app.add_directive("kflow-gallery", Gallery)
     app.add_role("number", Number())

@@ -80,3 +80,23 @@ test('the box writes the command of a changed parameter', () =>
     assert.equal(commands[0], 'python -m kflow run game -p seed 7')
     assert.equal(commands[1], 'papermill notebooks/game.ipynb out.ipynb -p seed 7')
   }))
+
+const heights = page => page.$$eval('.kf-images img', images => images.map(i => Math.round(i.getBoundingClientRect().height)))
+
+for (const scheme of ['light', 'dark']) {
+  test(`room is left for the ${scheme} figures before they come`, async () => {
+    const { context, page } = await openContext(browser, server.url, { width: 1280, scheme })
+    let come
+    const coming = new Promise(resolve => { come = resolve })
+    await page.route('**/_images/**', async route => { await coming; await route.fallback() })
+    await page.goto(`${server.url}/flow.html`, { waitUntil: 'domcontentloaded' })
+    await page.waitForFunction(() => [...document.querySelectorAll('link[rel=stylesheet]')].every(link => link.sheet))
+    const before = await heights(page)
+    assert.equal(before.filter(height => height > 100).length, before.length / 2, `${before}`)
+    come()
+    await page.$$eval('.kf-images img', images => images.forEach(image => { image.loading = 'eager' }))
+    await page.waitForFunction(() => [...document.querySelectorAll('.kf-images img')].every(image => image.naturalWidth))
+    assert.deepEqual(await heights(page), before)
+    await context.close()
+  })
+}
