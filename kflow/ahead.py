@@ -14,7 +14,8 @@ from torch import Tensor
 
 from kflow import checks, game, transport
 from kflow.cloud import Cloud
-from kflow.shards import Shards, sent
+from kflow.memory import sent
+from kflow.shards import Shards
 from kflow.transport import Layer
 
 

@@ -1,10 +1,11 @@
-"""How much memory a flow needs, how much there is, and what to do where it is not enough."""
+"""Memory: what a flow needs, what there is, what to do where it is not enough; ways to a GPU's."""
 
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 OUT_OF_MEMORY = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
@@ -43,3 +44,10 @@ def explained(needed: dict[str, int], device: torch.device, reached: Callable[[]
             f"{reached()} the memory of {device} ran out{left}; a run takes {parts}: lower "
             f"lookahead or n_fine for the games, carry fewer points, or share them (group)"
         ) from error
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on a device; to a GPU it goes without waiting for the work there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kflow import checks
+from kflow.memory import sent
 
 T = TypeVar("T")
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its newer name
@@ -204,13 +205,6 @@ def _exchange():
         yield
     except RuntimeError as error:  # what gloo and nccl raise where a peer is gone
         raise RankLost(f"another rank stopped answering ({str(error).splitlines()[0]})") from error
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on a device; to a GPU it goes without waiting for the work there."""
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _bytes(matrix: Tensor) -> Tensor:
