@@ -10,8 +10,9 @@ LEAVES = ("shards", "fluctuations", "data", "figures", "execution")
 HEAD = """# The library
 
 All names below are imported from `kflow`; `kflow.shards`, `kflow.data`, `kflow.figures` and
-`kflow.execution` are imported as modules. The letters: n points, m other points, d features, c outputs; `x` is (n, d) and
-`y` is float (n, c); every `rng` is a CPU `torch.Generator`, so that all devices play the same.
+`kflow.execution` are imported as modules. The letters: n points, m other points, d features, c
+outputs; `x` is (n, d) and `y` is float (n, c); every `rng` is a CPU `torch.Generator`, so that all
+devices play the same.
 [Notation](notation.md) gives the mathematical symbol of each name.
 """
 AUTO = "```{{eval-rst}}\n.. {kind}:: {name}\n{options}```\n"
