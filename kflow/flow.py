@@ -56,7 +56,8 @@ class FlowPath:
             )
         cloud = self.frame.take(x_new.detach())
         with transport.ieee():
-            for layer in self.layers:
+            for kept in self.layers:  # a folder gives them back on the CPU
+                layer = Layer(*(part.to(cloud.points) for part in kept))
                 transport.move(cloud.points, cloud.away, [layer], self.base, self.mixed)
         return cloud.full()
 
