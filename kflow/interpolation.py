@@ -11,7 +11,7 @@ from kflow import checks
 from kflow.checks import NotPositiveDefinite
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
-BLOCK = 4096  # new points handled at once, so that memory does not grow with their number
+BLOCK = 1024  # new points handled at once: what is made of them stays in the cache
 SMALLEST_PIVOT = 1e-13  # relative; below it a pivot in float64 is rounding, not information
 
 
@@ -68,9 +68,9 @@ def cholesky(
     Raises NotPositiveDefinite, naming the closest two of the points x, where there is none. With
     x = None it fills that factor with NaN instead, which no device has to wait for.
     """
-    n = gram.shape[-1]
     if nugget:
-        gram = gram + nugget * torch.eye(n, dtype=gram.dtype, device=gram.device)
+        gram = gram.clone()
+        gram.diagonal(dim1=-2, dim2=-1).add_(nugget)
     factor, info = torch.linalg.cholesky_ex(gram)
     pivots = factor.detach().diagonal(dim1=-2, dim2=-1).square()
     negligible = pivots <= SMALLEST_PIVOT * gram.detach().diagonal(dim1=-2, dim2=-1)

@@ -19,9 +19,11 @@ def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
     centre = z.detach().mean(dim=-2, keepdim=True)
     a, b = x - centre, z - centre
     norms_a, norms_b = a.square().sum(-1), b.square().sum(-1)
-    r2 = (norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2) - 2 * a @ b.mT).clamp_min(0)
+    r2 = norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2)
+    r2 -= 2 * a @ b.mT  # in place: a large matrix more takes longer than these sums
+    r2.clamp_min_(0)
     if x is z:
-        r2 = r2 * (1 - torch.eye(x.shape[-2], dtype=x.dtype, device=x.device))
+        r2.diagonal(dim1=-2, dim2=-1).zero_()
     return r2
 
 
@@ -82,7 +84,7 @@ class Gaussian(Radial):
     r"""$\exp(-r^2/\gamma^2)$, the kernel of the talk."""
 
     def of_squared(self, r2):
-        return torch.exp(r2 / -(self.gamma**2))
+        return (r2 / -(self.gamma**2)).exp_()
 
     def slope(self, r2):
         return self.of_squared(r2) / -(self.gamma**2)
