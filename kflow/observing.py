@@ -17,8 +17,9 @@ CLOCKS = ("seconds", "processor_seconds")
 class Observer:
     """Reads errors, distances and images off a state, and how long moving and reading took."""
 
-    def __init__(self, experiment: Experiment, kernel: Gaussian, y: Tensor, y_test: Tensor):
-        self.experiment, self.kernel, self.y, self.y_test = experiment, kernel, y, y_test
+    def __init__(self, experiment: Experiment, kernel: Gaussian, y, x_test, y_test):
+        self.experiment, self.kernel, self.y = experiment, kernel, y
+        self.x_test, self.y_test = x_test, y_test
         self.shown = first_of_each_class(y_test)
         self.since = clocks()
 
@@ -39,7 +40,7 @@ class Observer:
         return found | elapsed("observing", started, self.since)
 
     def at_the_end(self, points: Tensor, carried: Tensor) -> dict[str, Tensor]:
-        """Images after the last layer, and which are read wrongly as what, with 600 examples."""
+        """Images after the last layer; which are read wrongly with 600 examples, some as images."""
         rng = torch.Generator().manual_seed(self.experiment.seed)
         drawn = torch.randperm(len(self.y), generator=rng)[:600].to(points.device)
         v = interpolate(self.kernel, points[drawn], self.y[drawn], self.experiment.nugget)
@@ -49,7 +50,9 @@ class Observer:
             "images": carried[self.shown].half(),
             "wrong": wrong,
             "predicted": predicted[wrong],
+            "truth": classes(self.y_test)[wrong],
             "wrong_images": carried[wrong[:24]].half(),
+            "wrong_raw": self.x_test[wrong[:24]].half(),
         }
         return {name: value.cpu() for name, value in found.items()}
 

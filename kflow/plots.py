@@ -31,7 +31,9 @@ def error_by_depth(layers, errors: Mapping, ticks: Sequence[int], without: Mappi
     return fig
 
 
-def against_the_talk(theirs: pd.DataFrame, ours: pd.DataFrame, without: Mapping):
+def against_the_talk(
+    theirs: pd.DataFrame, ours: pd.DataFrame, ticks: Sequence[int], without: Mapping
+):
     """By N_I: the talk's average and range, ours, and the best without a flow; in percent."""
     fig, ax = plt.subplots(figsize=(7, 3))
     rows = np.arange(len(theirs))[::-1]
@@ -40,7 +42,7 @@ def against_the_talk(theirs: pd.DataFrame, ours: pd.DataFrame, without: Mapping)
         (ours, -0.14, "blue", "o", "ours, with its range"),
     ):
         spread = 100 * np.stack([table["average"] - table["min"], table["max"] - table["average"]])
-        style = dict(fmt=marker, color=color(name), ms=6, elinewidth=3, label=label)
+        style = dict(fmt=marker, color=color(name), ms=5, elinewidth=3, label=label)
         ax.errorbar(100 * table["average"], rows + shift, xerr=spread.clip(0), **style)
     if first := [(100 * without[k], r) for k, r in _layer_0(theirs, rows) if k in without]:
         ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best bandwidth")
@@ -49,8 +51,8 @@ def against_the_talk(theirs: pd.DataFrame, ours: pd.DataFrame, without: Mapping)
             ax.axvline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
     ax.set(xscale="log", xlabel="wrong test images (%)", ylabel="$N_I$")
     ax.set_yticks(rows, theirs.index)
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("")
+    ax.set_xticks(ticks, ticks)
+    ax.minorticks_off()
     fig.legend(fontsize=8, ncols=3, loc="outside upper center")
     return fig
 
@@ -73,7 +75,9 @@ def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[i
             errors = 100 * np.array([errors[n] for _, errors in values])
             mean = errors.mean(1)
             bars = np.stack([mean - errors.min(1), errors.max(1) - mean])
-            style = dict(fmt="o-", color=color(name), ms=4, lw=0.8, capsize=2)
+            style = dict(
+                fmt="o-" if len(panels) > 1 else "o", color=color(name), ms=4, lw=0.8, capsize=2
+            )
             ax.errorbar(range(len(values)), mean, bars.clip(0), label=f"$N_I$ = {n}", **style)
         ax.set_xticks(range(len(values)), [label for label, _ in values], fontsize=7.5)
         ax.set(yscale="log", xlabel=title, xlim=(-0.4, len(values) - 0.6))
@@ -95,4 +99,20 @@ def wall(layers: Sequence[int], images, vmax: float = 1.2, size: float = 0.66):
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(k, rotation=0, ha="right", va="center")
     fig.supylabel("layers", fontsize=10)
+    return fig
+
+
+def pairs(above, below, titles: Sequence[str], names: tuple[str, str], vmax: float = 1.2):
+    """Images above and what became of them below, each pair with its title."""
+    fig, axes = plt.subplots(2, len(titles), figsize=(7.5, 1.75), squeeze=False)
+    for column, title, *images in zip(axes.T, titles, above, below, strict=True):
+        for ax, image in zip(column, images, strict=True):
+            side = image.reshape(28, 28)
+            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+        column[0].set_title(title, fontsize=9)
+    for ax in axes.flat:
+        ax.set(xticks=(), yticks=())
+        ax.spines[:].set_visible(False)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
     return fig

@@ -1,7 +1,8 @@
 """Which one stood for the ones: the draws of ten in the record of "mnist", played again.
 
 The draws of an observation follow from the seed and the layer, so that they can be known after the
-run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.npz with images.
+run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.npz with the images
+of the drawn ones and of the test images that are wrong at the end.
 """
 
 import json
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import baselines, observing, provenance
-from kflow.classify import positions
+from kflow.classify import classes, positions
 
 
 def run(root: Path, load: Callable | None = None) -> dict:
@@ -27,12 +28,12 @@ def run(root: Path, load: Callable | None = None) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: make it first, make paper ONLY=mnist")
     mnist = json.loads(path.read_text())
-    x, y = (load or baselines.images)("mnist")[:2]
-    layers = sorted(map(int, mnist["by_layer"]))
+    x, y, x_test, y_test = (load or baselines.images)("mnist")
+    layers, last = sorted(map(int, mnist["by_layer"])), mnist["settings"]["layers"]
     drawn = torch.stack([ten(y, mnist["settings"]["seed"], k)[1] for k in layers])
     record = {
         "name": "ones",
-        "settings": {"of": "mnist", "seed": mnist["settings"]["seed"], "layers": layers[-1]},
+        "settings": {"of": "mnist", "seed": mnist["settings"]["seed"], "layers": last},
         "commit": provenance.commit(),
         "layer": layers,
         "error_10": [mnist["by_layer"][str(k)]["error_10"] for k in layers],
@@ -40,7 +41,15 @@ def run(root: Path, load: Callable | None = None) -> dict:
         "slant": slant(x[drawn].view(-1, 28, 28)).tolist(),
     }
     (folder / "ones.json").write_text(json.dumps(record, indent=1) + "\n")
-    np.savez_compressed(folder / "ones.npz", images=(255 * x[drawn]).round().byte().numpy())
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+        wrong = torch.from_numpy(arrays[f"wrong_{last}"])
+    images = {
+        "images": x[drawn],
+        f"wrong_raw_{last}": x_test[wrong[:24]],
+    }
+    stored = {name: (255 * part).round().byte().numpy() for name, part in images.items()}
+    stored[f"truth_{last}"] = classes(y_test)[wrong].numpy()
+    np.savez_compressed(folder / "ones.npz", **stored)
     return record
 
 

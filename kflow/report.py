@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from kflow import study
 from kflow.classify import error_table
 from kflow.experiments import EXPERIMENTS, N_INTERP
 from kflow.paper import cost, read_record
@@ -23,6 +24,10 @@ TALK = {  # the talk's three tables: rows N_I
     "F-b": ((0.10023, 0.0999, 0.1006, 1.6316e-4), (0.10013, 0.0999, 0.1004, 1.1671e-4),
             (0.10018, 0.0999, 0.1005, 1.445e-4), (0.10018, 0.0996, 0.1009, 2.2941e-4)),
 }  # fmt: skip
+METHODS = {  # that know all training points
+    "neighbours": "nearest neighbours, all training images",
+    "all_ridge": "kernel ridge, all training images",
+}
 FACTORS = {  # of the study, and how they are called; "step" is the rule with its delta
     "gamma_factor": "bandwidth over s",
     "nugget": "nugget",
@@ -90,6 +95,30 @@ def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | 
     return found
 
 
+def baselines_table(found: Mapping[str, float] | None) -> pd.DataFrame:
+    """`without_flow` as a table, or that it was not run."""
+    if not found:
+        return not_run("baselines")
+    return pd.DataFrame({"average": {method(name): found[name] for name in found}}).round(5)
+
+
+def method(name: str) -> str:
+    """A method of `without_flow` in words."""
+    return METHODS.get(name, name.replace("layer_0", "no flow, best bandwidth, examples:"))
+
+
+def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
+    """A table of one row that says so, with the command and what it takes."""
+    takes = "about an hour, and 19 GB of memory for kernel ridge"
+    if name == "study":
+        layers = len(study.SEEDS) * len(study.CONFIGURATIONS) * max(study.Scale().layers)
+        takes = cost(layers * study.Scale().points // 60_000, start)
+    elif name in EXPERIMENTS:
+        takes = cost(EXPERIMENTS[name].layers, start)
+    told = {"ours": "not run", "command": f"make paper ONLY={name}", "takes": takes}
+    return pd.DataFrame(told, index=[name])
+
+
 class Effect(NamedTuple):
     """One configuration of the study: mean error by N_I of each seed, after the last layer."""
 
@@ -104,7 +133,7 @@ class Effect(NamedTuple):
         """The value of a factor as it is written beside an axis."""
         if factor == "step":
             return f"{self.settings['delta']:g}{' s' if self.settings['rule'] == 'max' else ' |x|'}"
-        return f"{self.settings[factor]:.3g}"
+        return f"{round(self.settings[factor], 3):g}"
 
 
 def effects(record: Mapping, dataset: str) -> list[Effect]:

@@ -19,7 +19,9 @@ def labels(fig):
 
 def test_the_table_against_the_talk_shows_the_averages_and_the_baselines():
     theirs = report.talk("M")
-    fig = plots.against_the_talk(theirs, theirs * 2, {"layer_0 10": 0.5, "all_ridge": 0.0125})
+    fig = plots.against_the_talk(
+        theirs, theirs * 2, (1, 10), {"layer_0 10": 0.5, "all_ridge": 0.0125}
+    )
     shown = [line.get_xdata() for line in fig.axes[0].lines]
     assert any(np.allclose(x, 200 * theirs["average"]) for x in shown if len(x) == 4)
     assert any(list(x) == [50.0] for x in shown) and any(list(x) == [1.25] * 2 for x in shown)
@@ -27,7 +29,7 @@ def test_the_table_against_the_talk_shows_the_averages_and_the_baselines():
 
 
 def test_without_baselines_none_is_drawn():
-    fig = plots.against_the_talk(report.talk("M"), report.talk("M"), {})
+    fig = plots.against_the_talk(report.talk("M"), report.talk("M"), (1, 10), {})
     assert labels(fig) == {"talk, with its range", "ours, with its range"}
 
 
@@ -47,3 +49,6 @@ def test_curves_and_walls_are_drawn_as_given():
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[50, 10], [3, 3]]
     fig = plots.wall([0, 7], np.zeros((2, 3, 784)))
     assert len(fig.axes) == 6 and fig.axes[3].get_ylabel() == "7"
+    fig = plots.pairs(np.zeros((2, 784)), np.ones((2, 784)), ["4 → 9", "1 → 7"], ("a", "b"))
+    assert [ax.get_title() for ax in fig.axes] == ["4 → 9", "1 → 7", "", ""]
+    assert fig.axes[0].images[0].get_array().max() == 0 < fig.axes[2].images[0].get_array().min()

@@ -12,7 +12,7 @@ from tests.test_paper import TINY, few  # noqa: F401, a fixture
 
 def test_the_ten_of_a_record_are_known_by_the_error_that_they_make(few, tmp_path):  # noqa: F811
     split = paper.load("mnist", False)
-    paper.run("mnist", TINY, tmp_path, stop=1)
+    paper.run("mnist", TINY, tmp_path)
     recorded = paper.read_record("mnist", tmp_path)[0]["by_layer"]["0"]["error_10"]
     x, y, x_test, y_test = split
     ten = replay.ten(y, TINY.seed, 0)
@@ -22,7 +22,10 @@ def test_the_ten_of_a_record_are_known_by_the_error_that_they_make(few, tmp_path
     assert float((read != classes(y_test)).double().mean()) == recorded
     record = replay.run(tmp_path, lambda _: split)
     assert record["position"][0] == ten[1] and record["error_10"][0] == recorded
-    assert paper.read_record("ones", tmp_path)[1]["images"].shape == (1, 784)
+    images = paper.read_record("ones", tmp_path)[1]
+    assert images["images"].shape == (len(record["layer"]), 784)
+    wrong = paper.read_record("mnist", tmp_path)[1][f"wrong_{record['layer'][-1]}"]
+    assert images[f"truth_{record['layer'][-1]}"].tolist() == classes(y_test)[wrong].tolist()
 
 
 def test_without_a_record_there_is_nothing_to_play_again(tmp_path):

@@ -62,6 +62,18 @@ def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
     write(tmp_path, "baselines", {"parts": parts})
     expected = {"layer_0 600": 0.2, "neighbours": 0.03}
     assert report.without_flow("mnist", tmp_path) == pytest.approx(expected)
+    table = report.baselines_table(expected)
+    assert table["average"].to_dict() == {
+        "no flow, best bandwidth, examples: 600": 0.2,
+        "nearest neighbours, all training images": 0.03,
+    }
+
+
+@pytest.mark.parametrize("name", ["baselines", "study", "fashion-small-steps"])
+def test_what_was_not_run_says_the_command_and_what_it_takes(tmp_path, name):
+    row = report.not_run(name, tmp_path).loc[name]
+    assert row["ours"] == "not run" and row["command"] == f"make paper ONLY={name}"
+    assert "hour" in row["takes"]
 
 
 def studied(*found):
