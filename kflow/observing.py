@@ -52,7 +52,7 @@ class Observer:
             "predicted": predicted[wrong],
             "truth": classes(self.y_test)[wrong],
             "wrong_images": carried[wrong[:24]].half(),
-            "wrong_raw": self.x_test[wrong[:24]].half(),
+            "wrong_raw": (255 * self.x_test[wrong[:24]]).round().byte(),
         }
         return {name: value.cpu() for name, value in found.items()}
 

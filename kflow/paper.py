@@ -240,7 +240,8 @@ def make(name: str, root: Path, validate=False, stop=None, device="cpu", group=N
     if name not in OTHERS:
         label = f"{name}-validation" if validate else name
         run(label, EXPERIMENTS[name], root, validate, stop, device, group)
-    elif group is None or dist.get_rank(group) == 0:
+        name = "ones" if label == "mnist" else None  # which belongs to that record
+    if name in OTHERS and (group is None or dist.get_rank(group) == 0):
         OTHERS[name].run(root)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from kflow import study
 from kflow.classify import error_table
 from kflow.experiments import EXPERIMENTS, N_INTERP
-from kflow.paper import cost, read_record
+from kflow.paper import OtherSettings, cost, read_record
 
 COLUMNS = ("average", "min", "max", "std")
 TALK = {  # the talk's three tables: rows N_I
@@ -117,6 +117,19 @@ def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
         takes = cost(EXPERIMENTS[name].layers, start)
     told = {"ours": "not run", "command": f"make paper ONLY={name}", "takes": takes}
     return pd.DataFrame(told, index=[name])
+
+
+def ones(start: Path | None = None) -> tuple[dict, dict] | None:
+    """The record of `kflow.replay`; None without it. OtherSettings where it is of another run."""
+    found, mnist = read_record("ones", start), read_record("mnist", start)
+    if found is None or mnist is None:
+        return None
+    of, now = found[0]["settings"]["layers"], mnist[0]["settings"]["layers"]
+    if of != now:
+        raise OtherSettings(
+            f"ones.json is of a run of {of} layers, mnist.json has {now}: make paper ONLY=ones"
+        )
+    return found
 
 
 class Effect(NamedTuple):

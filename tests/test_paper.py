@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kflow import data, experiments, observing, paper
+from kflow import baselines, data, experiments, observing, paper
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 TINY = experiments.Experiment(
@@ -102,6 +102,12 @@ def test_the_long_run_is_made_only_when_it_is_named(tmp_path, monkeypatch, capsy
     assert "not made: fashion-small-steps (50000 layers, hours)" in capsys.readouterr().err
     paper.main(["fashion-small-steps"], tmp_path)
     assert made[-1] == "fashion-small-steps"
+
+
+def test_the_draws_of_ten_are_kept_with_the_record_that_they_belong_to(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(baselines, "images", lambda dataset: paper.load(dataset, False))
+    paper.make("mnist", tmp_path, stop=2)
+    assert read(tmp_path, "ones")[0]["settings"]["layers"] == 2
 
 
 def test_the_cost_follows_from_the_seconds_of_the_records(tmp_path):

@@ -76,6 +76,16 @@ def test_what_was_not_run_says_the_command_and_what_it_takes(tmp_path, name):
     assert "hour" in row["takes"]
 
 
+def test_draws_of_another_run_are_refused(tmp_path):
+    assert report.ones(tmp_path) is None
+    write(tmp_path, "mnist", mnist([0, 4000], (0.1,) * 4))
+    write(tmp_path, "ones", {"settings": {"layers": 4000}})
+    assert report.ones(tmp_path)[0]["settings"]["layers"] == 4000
+    write(tmp_path, "mnist", mnist([0, 5000], (0.1,) * 4))
+    with pytest.raises(paper.OtherSettings, match="4000 layers, mnist.json has 5000"):
+        report.ones(tmp_path)
+
+
 def studied(*found):
     """A record of the study: (what differs from the base, error with ten) by run."""
     runs = [
