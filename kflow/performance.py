@@ -12,18 +12,16 @@ import pandas as pd
 
 
 def part(record: dict, name: str, **facts) -> pd.DataFrame:
-    """The rows of one part of a record that have these facts, without columns that hold nothing.
+    """The rows of one part of a record that have these facts.
 
     Raises ValueError, with the parts that there are, where there is no such row.
     """
-    rows = pd.DataFrame(record["rows"])
-    found = rows[rows["part"] == name]
-    for fact, value in facts.items():
-        found = found[found[fact] == value]
-    if found.empty:
-        known = ", ".join(sorted(set(rows["part"])))
+    asked = facts | {"part": name}
+    found = [row for row in record["rows"] if asked.items() <= row.items()]
+    if not found:
+        known = ", ".join(sorted({row["part"] for row in record["rows"]}))
         raise ValueError(f"the record has no rows of {name!r} with {facts}; its parts: {known}")
-    return found.drop(columns="part").dropna(axis=1).reset_index(drop=True)
+    return pd.DataFrame(found).drop(columns="part")
 
 
 def flop(n: float, n_fine: int, d: int) -> float:

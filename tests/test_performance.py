@@ -17,9 +17,9 @@ RECORD = {
 MACHINE = Machine(rate=1e11, game=0.02, hop=1e-5, network=1e9)
 
 
-def test_a_part_has_only_its_own_rows_and_columns():
+def test_a_part_has_its_own_rows_and_columns_and_whole_numbers_stay_whole():
     found = part(RECORD, "points")
-    assert list(found.columns) == ["case", "n", "seconds"]
+    assert list(found.columns) == ["case", "n", "seconds"] and found["n"].dtype == int
     assert part(RECORD, "points", case="torch")["n"].tolist() == [20]
 
 

@@ -32,6 +32,7 @@ PARTS = (
     layers.depths,
     layers.precision,
     layers.ahead,
+    roofline.games,
     roofline.parts,
     rivals.layer,
     rivals.motion,

@@ -24,9 +24,14 @@ class Problem(NamedTuple):
     nugget: float = NUGGET
 
     @property
+    def moving(self) -> Tensor:
+        """Which columns move, true or false: a radial kernel never moves the others."""
+        return (self.x != self.x[0]).any(0)
+
+    @property
     def width(self) -> int:
-        """The columns that move; a radial kernel never moves the others."""
-        return int((self.x != self.x[0]).any(0).sum())
+        """How many columns move."""
+        return int(self.moving.sum())
 
     def flow(self, n_fine: int, precision: str = "float32") -> kflow.KernelFlow:
         """The flow of this problem."""

@@ -38,8 +38,7 @@ def layer(bench: Bench, sizes: Sizes):
 def motion(bench: Bench, sizes: Sizes):
     """The transport alone: x + K(x, z) c."""
     problem = digits(sizes.n, device=bench.device)
-    moving = (problem.x != problem.x[0]).any(0)
-    x, gamma = problem.x[:, moving].contiguous(), problem.kernel.gamma
+    x, gamma = problem.x[:, problem.moving].contiguous(), problem.kernel.gamma
     z = x[: sizes.n_fine].clone()
     c = 1e-6 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0)).to(x)
     cases = []

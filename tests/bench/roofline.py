@@ -4,32 +4,34 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import kflow
 from kflow import game, transport
 from kflow.transport import Layer
 from tests.bench.clock import Bench, Case
 from tests.bench.layers import layer_case, precisions
-from tests.bench.problem import digits
+from tests.bench.problem import Problem, digits
 from tests.bench.sizes import Sizes
 
 ROWS = 2048  # of a block, as in the transport
 
 
+def games(bench: Bench, sizes: Sizes):
+    """The game alone, against N_f and against d: all that a layer does but the transport."""
+    whole = digits(sizes.n, device=bench.device)
+    asked = [(whole, n_fine) for n_fine in sorted({sizes.n_fine, *sizes.batches})]
+    asked += [(digits(sizes.n, width, bench.device), sizes.n_fine) for width in sizes.widths]
+    cases = []
+    for problem, n_fine in asked:
+        facts = {"case": "game", "n_fine": n_fine, "d": problem.width}
+        cases.append(Case(facts, bench.timed(_game(problem, n_fine))))
+    bench.compare("games", cases, sizes.repeats)
+
+
 def parts(bench: Bench, sizes: Sizes):
     """A layer, its game and its transport, and the two bare products by every library here."""
     problem = digits(sizes.n, device=bench.device)
-    rng = torch.Generator().manual_seed(0)
-    sample = kflow.draw(sizes.n, sizes.n_fine, rng)
-    fine, coarse = (part.to(bench.device) for part in sample)
-    moving = (problem.x != problem.x[0]).any(0)
-    x = problem.x[:, moving].contiguous()
-    z, y = x[fine].double(), problem.y[fine].double()
-
-    def play():
-        played = game.play(problem.kernel, z, y, coarse, problem.nugget)
-        g = -played.gradient
-        return problem.step(z, g) * torch.cholesky_solve(g, played.factor)
-
+    x = problem.x[:, problem.moving].contiguous()
+    z = x[: sizes.n_fine].clone()
+    play = _game(problem, sizes.n_fine)
     c = play().to(x)
     facts = {"n": sizes.n, "n_fine": sizes.n_fine, "d": x.shape[1]}
     flop = 4 * sizes.n * sizes.n_fine * x.shape[1]
@@ -37,15 +39,29 @@ def parts(bench: Bench, sizes: Sizes):
     for name in precisions(bench.device):
         cases.append(layer_case(bench, problem, sizes.n_fine, sizes.layers, name, case="layer"))
         dtype = torch.float64 if name == "float64" else torch.float32
-        layer, points = Layer(x[fine].to(dtype), c.to(dtype)), x.to(dtype, copy=True)
+        layer, points = Layer(z.to(dtype), c.to(dtype)), x.to(dtype, copy=True)
         work = (points, None, [layer], problem.kernel, name == "mixed")
         told = {"case": "transport", **facts, "precision": name, "flop": flop}
         cases.append(Case(told, bench.timed(transport.move, *work)))
     k, c_t = torch.rand(ROWS, sizes.n_fine).to(x), c.mT.contiguous()
     for library, product in libraries(bench.device).items():
         told = {"case": "products", "library": library, **facts, "flop": flop}
-        cases.append(Case(told, bench.timed(_products, product, x, x[fine], k, c_t)))
+        cases.append(Case(told, bench.timed(_products, product, x, z, k, c_t)))
     bench.compare("parts", cases, sizes.repeats)
+
+
+def _game(problem: Problem, n_fine: int):
+    """A function that plays a game on the first points and returns c of the layer."""
+    x = problem.x[:n_fine, problem.moving].double()
+    y = problem.y[:n_fine].double()
+    coarse = torch.arange(n_fine // 2, device=x.device)
+
+    def play():
+        played = game.play(problem.kernel, x, y, coarse, problem.nugget)
+        g = -played.gradient
+        return problem.step(x, g) * torch.cholesky_solve(g, played.factor)
+
+    return play
 
 
 def machine(bench: Bench, sizes: Sizes):
