@@ -55,6 +55,7 @@ def run(planned, bar: bool):
     in the folder `failed` beside the executions.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     executions = planned.folder.parent.parent
     start = time.monotonic()
@@ -73,12 +74,11 @@ def run(planned, bar: bool):
                     progress_bar=bar and sys.stderr.isatty(),
                     extra_arguments=["--log-level=ERROR"],
                 )
-        except papermill.PapermillExecutionError as error:
+        except (papermill.PapermillExecutionError, DeadKernelError) as error:
             partial = executions / "failed" / notebook.name
             partial.parent.mkdir(exist_ok=True)
             os.replace(notebook, partial)
-            cell = error.cell_index + 1
-            message = f"{error.ename}: {error.evalue}"
+            cell, message = _stopped(error, partial)
             raise ExecutionFailed(planned.name, cell, partial, message) from error
         _scrub(notebook)
         facts = {
@@ -91,6 +91,15 @@ def run(planned, bar: bool):
         (running / "execution.json").write_text(json.dumps(facts, indent=1) + "\n")
         shutil.rmtree(planned.folder, ignore_errors=True)
         os.replace(running, planned.folder)
+
+
+def _stopped(error, partial):
+    """The cell (1 = first) at which papermill stopped, and why."""
+    if hasattr(error, "cell_index"):
+        return error.cell_index + 1, f"{error.ename}: {error.evalue}"
+    begun = [c.metadata.get("papermill", {}).get("start_time") for c in read(partial).cells]
+    cell = len(begun) - begun.count(None)
+    return cell, "its process was killed, as the system does when memory runs out"
 
 
 @contextmanager

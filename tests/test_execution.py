@@ -23,9 +23,10 @@ def book(tmp_path):
     return tmp_path
 
 
-def write(book, prose="# One", code=WORK, name="one"):
+def write(book, prose="# One", code=WORK, name="one", more=()):
     parameters = new_code_cell("n: int = 5", id="1", metadata={"tags": ["parameters"]})
     cells = [new_markdown_cell(prose, id="0"), parameters, new_code_cell(code, id="2")]
+    cells += [new_code_cell(source, id=f"more-{i}") for i, source in enumerate(more)]
     notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
     nbformat.write(notebook, book / "notebooks" / f"{name}.ipynb")
 
@@ -84,6 +85,12 @@ def test_a_failure_names_the_cell_and_keeps_the_former_results(book):
     assert made.done and not list((book / "_build/executions").glob(".running-*"))
 
 
+def test_a_killed_notebook_names_the_cell_at_which_memory_ran_out(book):
+    write(book, code="import os\nos.kill(os.getpid(), 9)", more=["print('not reached')"])
+    with pytest.raises(execution.ExecutionFailed, match="one: cell 3 failed: .* memory runs out"):
+        run(book)
+
+
 @pytest.fixture
 def shelf(book):
     """A book of three chapters; the first two wait for each other, the third fails."""
@@ -98,14 +105,14 @@ def shelf(book):
 
 def test_several_chapters_are_executed_at_once_and_the_error_of_one_loses_no_other(shelf, capfd):
     names = ["wrong", "left", "right"]
-    made = execution.execute_all(names, root=shelf, jobs=3)
+    made = execution.execute_all(names, root=shelf, jobs=2)
     assert list(made) == names and made["left"].done and made["right"].done
     assert isinstance(made["wrong"], execution.ExecutionFailed)
     assert "wrong: cell 3 failed: ZeroDivisionError" in str(made["wrong"])
     assert made["wrong"].partial.is_file()
     lines = sorted(capfd.readouterr().out.splitlines())
     assert len(lines) == 5 and all(line.split(":")[0] in names for line in lines)
-    again = execution.execute_all(["left", "right"], root=shelf, jobs=3)
+    again = execution.execute_all(["left", "right"], root=shelf, jobs=2)
     assert again["left"].seconds == made["left"].seconds and not capfd.readouterr().out
 
 
