@@ -10,6 +10,8 @@ from kflow import checks
 from kflow.interpolation import Kernel, cholesky, energy_of
 from kflow.kernels import Radial, squared_distances
 
+MANY = 10**6  # points of which a draw no longer permutes all
+
 
 class Sample(NamedTuple):
     """A draw of the game: `fine` are points of the data, `coarse` positions within `fine`."""
@@ -26,9 +28,22 @@ def draw(n_points: int, n_fine: int, rng: torch.Generator) -> Sample:
     checks.integer("n_points", n_points, least=2)
     checks.batch_size(n_fine, n_points)
     checks.generator(rng)
-    fine = torch.randperm(n_points, generator=rng)[:n_fine]
+    fine = _distinct(n_points, n_fine, rng)
     coarse = torch.randperm(n_fine, generator=rng)[: n_fine // 2]
     return Sample(fine, coarse)
+
+
+def _distinct(n_points: int, size: int, rng: torch.Generator) -> Tensor:
+    """Different numbers below n_points, uniform; of many points by drawing until enough differ.
+
+    A permutation takes time and memory in proportion to n_points.
+    """
+    if n_points < MANY or 2 * size > n_points:
+        return torch.randperm(n_points, generator=rng)[:size]
+    found = {}
+    while len(found) < size:
+        found |= dict.fromkeys(torch.randint(n_points, (size,), generator=rng).tolist())
+    return torch.tensor(list(found)[:size])
 
 
 def rho(

@@ -149,6 +149,22 @@ def test_a_draw_is_uniform_without_replacement():
     assert (seen - 2000).abs().max() < 130 and (kept - 1000).abs().max() < 130
 
 
+def test_a_draw_of_many_points_is_uniform_without_replacement(rng, monkeypatch):
+    monkeypatch.setattr("kflow.game.MANY", 1)
+    counts = torch.zeros(4, 9)
+    for _ in range(3000):
+        fine = kflow.draw(9, 4, rng).fine
+        assert len(fine.unique()) == 4
+        counts[torch.arange(4), fine] += 1
+    # each place holds each point in 3000 / 9 draws, with a standard deviation of 17
+    assert float((counts - 3000 / 9).abs().max()) < 5 * 17.3
+
+
+def test_a_draw_takes_no_memory_in_proportion_to_the_points(rng):
+    fine = kflow.draw(10**15, 600, rng).fine
+    assert len(fine.unique()) == 600 and 0 <= int(fine.min()) < int(fine.max()) < 10**15
+
+
 def test_the_same_seed_draws_the_same_game():
     one, other = (kflow.draw(50, 10, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.fine, other.fine) and torch.equal(one.coarse, other.coarse)
