@@ -75,8 +75,10 @@ class Plan:
         others = (self.ranks - 1) / self.ranks
         return others * self.n_fine * (4 * self.d + 8 * self.outputs)
 
-    def bytes(self, copies: int = 2) -> float:
-        """Memory of the points of a rank: so many copies in float32, and float64 labels."""
+    def bytes(self, copies: int = 3) -> float:
+        """Memory of the points of a rank: so many copies in float32 (the caller's, the moving one,
+        the result), and float64 labels.
+        """
         return self.n / self.ranks * (4 * copies * self.d + 8 * self.outputs)
 
     def seconds(self, machine: Machine) -> Seconds:
