@@ -17,7 +17,7 @@ def bars(bench: Bench, sizes: Sizes):
     if bench.device.type != "cuda":
         return
     for name, layers, allowed in sizes.bars:
-        n = 3 * sizes.n
+        n = max(sizes.points)
         problem = digits(n + sizes.carried, device=bench.device, name=name)
         flow = problem.flow(sizes.n_fine, "mixed")
 
