@@ -106,13 +106,14 @@ def _given(options, planned, schema) -> dict:
 
 def verify(options) -> int:
     """Print the table, write the verdict; 1 where a number differs."""
-    from kflow import execution, paper_check, records
+    from kflow import execution, records
+    from kflow.paper import check
     from kflow.verify import verify as compare_all
 
     root = execution.project()
     report = compare_all(options.slug, root, progress=not options.json)
     if options.paper:
-        report = paper_check.add(report, root)
+        report = check.add(report, root)
     output = options.output or root / "_build" / "verify.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     records.write_json(output, report.to_json())

@@ -31,7 +31,6 @@ NOT_IN_A_RESULT = {  # kflow's files that no notebook imports
     "citation.py",
     "verify.py",
     "cost.py",
-    "paper_check.py",
 }
 
 

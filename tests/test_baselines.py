@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from kflow import baselines, ridge
 from kflow.checks import NotPositiveDefinite
 from kflow.kernels import Gaussian
+from kflow.paper import baselines, ridge
 
 SMALL = baselines.Scale(
     held=40, points=50, gammas=(0.5, 1.0), nuggets=(1e-2,), ridge_gammas=(0.5, 1.0),

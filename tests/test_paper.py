@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kflow import baselines, data, experiments, observing, paper
+from kflow import data, paper
+from kflow.paper import __main__ as command
+from kflow.paper import baselines, experiments, observing, record, runs
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 TINY = experiments.Experiment(
@@ -23,9 +25,9 @@ def few(monkeypatch):
     y = torch.eye(10)[torch.arange(120) % 10]
     x = 3 * y @ torch.randn(10, 784, generator=rng) + torch.randn(120, 784, generator=rng)
     split = x[:90], y[:90], x[90:], y[90:]
-    monkeypatch.setattr(paper, "load", lambda dataset, validate: split)
+    monkeypatch.setattr(runs, "load", lambda dataset, validate: split)
     monkeypatch.setattr(observing, "N_INTERP", (40, 10))
-    monkeypatch.setattr(paper, "EXPERIMENTS", {"mnist": TINY})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "mnist", TINY)
 
 
 def read(root, name="mnist"):
@@ -40,10 +42,10 @@ def without_time(record):
 
 
 def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp_path):
-    paper.run("mnist", TINY, tmp_path / "whole")
-    paper.run("mnist", TINY, tmp_path / "parts", stop=3)
+    runs.run("mnist", TINY, tmp_path / "whole")
+    runs.run("mnist", TINY, tmp_path / "parts", stop=3)
     assert read(tmp_path / "parts")[0]["settings"]["layers"] == 3
-    paper.run("mnist", TINY, tmp_path / "parts")
+    runs.run("mnist", TINY, tmp_path / "parts")
     (whole, arrays), (parts, again) = read(tmp_path / "whole"), read(tmp_path / "parts")
     assert without_time(whole) == without_time(parts)
     assert list(whole["by_layer"]) == ["0", "4", "5", "6"]
@@ -52,15 +54,15 @@ def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(few, tmp_path):
-    paper.run("mnist", TINY, tmp_path, stop=3)
+    runs.run("mnist", TINY, tmp_path, stop=3)
     with pytest.raises(ValueError, match="nugget was 0.01, is now 0.1"):
-        paper.run("mnist", replace(TINY, nugget=0.1), tmp_path)
+        runs.run("mnist", replace(TINY, nugget=0.1), tmp_path)
 
 
 def test_a_record_of_other_settings_is_refused_by_what_differs(few, tmp_path, monkeypatch):
-    paper.run("mnist", TINY, tmp_path, stop=3)
+    runs.run("mnist", TINY, tmp_path, stop=3)
     other = replace(TINY, delta_factor=0.5, rule="max")
-    monkeypatch.setattr(paper, "EXPERIMENTS", {"mnist": other})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "mnist", other)
     with pytest.raises(paper.OtherSettings, match="delta_factor was 0.1, is now 0.5; rule was"):
         read(tmp_path)
 
@@ -69,10 +71,10 @@ def test_a_record_older_than_the_choice_of_a_rule_is_of_the_rule_max(tmp_path):
     settings = asdict(experiments.EXPERIMENTS["mnist"])
     del settings["rule"]
     path = tmp_path / "mnist.json"
-    paper.refuse_other_settings(path, settings, experiments.EXPERIMENTS["mnist"])
+    record.refuse_other_settings(path, settings, experiments.EXPERIMENTS["mnist"])
     with pytest.raises(paper.OtherSettings, match="rule was 'max'"):
         relative = replace(experiments.EXPERIMENTS["mnist"], rule="relative")
-        paper.refuse_other_settings(path, settings, relative)
+        record.refuse_other_settings(path, settings, relative)
 
 
 def test_the_command_names_three_cures_where_the_data_is_missing(tmp_path, monkeypatch, capsys):
@@ -82,7 +84,7 @@ def test_the_command_names_three_cures_where_the_data_is_missing(tmp_path, monke
     monkeypatch.setattr(data, "_download", nothing)
     monkeypatch.setenv("KFLOW_DATA", str(tmp_path))
     with pytest.raises(SystemExit) as left:
-        paper.main(["mnist"], tmp_path)
+        command.main(["mnist"], tmp_path)
     said = capsys.readouterr().err
     assert left.value.code == 2
     assert re.search(r"\(1\).*KFLOW_DATA.*\(2\).*\(3\)", said) and "Traceback" not in said
@@ -90,23 +92,23 @@ def test_the_command_names_three_cures_where_the_data_is_missing(tmp_path, monke
 
 def test_the_command_refuses_an_unknown_name(capsys):
     with pytest.raises(SystemExit) as left:
-        paper.main(["minst"])
+        command.main(["minst"])
     assert left.value.code == 2 and "no experiment 'minst'" in capsys.readouterr().err
 
 
 def test_the_long_run_is_made_only_when_it_is_named(tmp_path, monkeypatch, capsys):
     made = []
-    monkeypatch.setattr(paper, "make", lambda name, *_: made.append(name))
-    paper.main([], tmp_path)
+    monkeypatch.setattr(command, "make", lambda name, *_: made.append(name))
+    command.main([], tmp_path)
     assert "mnist" in made and "fashion-small-steps" not in made
     assert "not made: fashion-small-steps (50000 layers, hours)" in capsys.readouterr().err
-    paper.main(["fashion-small-steps"], tmp_path)
+    command.main(["fashion-small-steps"], tmp_path)
     assert made[-1] == "fashion-small-steps"
 
 
 def test_the_draws_of_ten_are_kept_with_the_record_that_they_belong_to(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "images", lambda dataset: paper.load(dataset, False))
-    paper.make("mnist", tmp_path, stop=2)
+    monkeypatch.setattr(baselines, "images", lambda dataset: runs.load(dataset, False))
+    command.make("mnist", tmp_path, stop=2)
     assert read(tmp_path, "ones")[0]["settings"]["layers"] == 2
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from kflow import plots, report
+from kflow.paper import plots, report
 
 
 @pytest.fixture(autouse=True)

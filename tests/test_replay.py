@@ -3,16 +3,17 @@
 import pytest
 import torch
 
-from kflow import paper, replay
+from kflow import paper
 from kflow.classify import classes
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.paper import replay, runs
 from tests.test_paper import TINY, few  # noqa: F401, a fixture
 
 
 def test_the_ten_of_a_record_are_known_by_the_error_that_they_make(few, tmp_path):  # noqa: F811
-    split = paper.load("mnist", False)
-    paper.run("mnist", TINY, tmp_path)
+    split = runs.load("mnist", False)
+    runs.run("mnist", TINY, tmp_path)
     recorded = paper.read_record("mnist", tmp_path)[0]["by_layer"]["0"]["error_10"]
     x, y, x_test, y_test = split
     ten = replay.ten(y, TINY.seed, 0)

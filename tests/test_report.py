@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from kflow import execution, experiments, paper, report, study
+from kflow import execution, paper
+from kflow.paper import experiments, report, study
 
 ROOT = execution.project()
 

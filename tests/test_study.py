@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from kflow import study
+from kflow.paper import study
 
 SMALL = study.Scale(points=60, held=30, layers=(0, 2), reads=((20, 1), (10, 3)))
 FEW = [study.Configuration(n_fine=20), study.Configuration(n_fine=20, rule="relative")]

@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
-from kflow import experiments, paper
 from kflow.compare import Row
+from kflow.paper import experiments, runs
 from kflow.verify import Report
 
 
@@ -21,7 +21,7 @@ def add(report: Report, root: Path) -> Report:
         published = _read(root, name)
         reached = max(map(int, published))
         with TemporaryDirectory(dir=root / "_build") as folder:
-            paper.run(name, experiment, Path(folder), stop=reached)
+            runs.run(name, experiment, Path(folder), stop=reached)
             again = _read(Path(folder), name)
         rows += compare(name, replace(experiment, layers=reached), published, again)
     again = [name for name in report.paper if name not in experiments.EXPERIMENTS]

@@ -16,10 +16,11 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from kflow import data, provenance, ridge
+from kflow import data, provenance
 from kflow.classify import classes, error_rate
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.paper import ridge
 
 DATASETS = ("mnist", "fashion_mnist")
 ROOM = 1.3  # of the size of its float32 matrix: the memory that ridge asks for

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from kflow import study
 from kflow.classify import error_table
-from kflow.experiments import EXPERIMENTS, N_INTERP
-from kflow.paper import OtherSettings, cost, read_record
+from kflow.paper import study
+from kflow.paper.experiments import EXPERIMENTS, N_INTERP
+from kflow.paper.record import OtherSettings, cost, read_record
 
 COLUMNS = ("average", "min", "max", "std")
 TALK = {  # the talk's three tables: rows N_I

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from kflow import checks, data, provenance
 from kflow.classify import error_rate
-from kflow.experiments import step_rule
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.paper.experiments import step_rule
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 SEEDS = (0, 1)  # the first seed of all configurations comes before the second of any

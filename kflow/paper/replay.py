@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import baselines, observing, provenance
+from kflow import provenance
 from kflow.classify import classes, positions
+from kflow.paper import baselines, observing
 
 
 def run(root: Path, load: Callable | None = None) -> dict:

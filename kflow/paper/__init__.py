@@ -1,0 +1,8 @@
+"""The talk at its own scale: runs over 60000 points, a study of the settings, baselines, reports.
+
+`python -m kflow.paper` makes the records in book/records/paper; the chapters read them.
+"""
+
+from kflow.paper.record import RECORDS, OtherSettings, cost, read_record
+
+__all__ = ["RECORDS", "OtherSettings", "cost", "read_record"]

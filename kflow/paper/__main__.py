@@ -1,0 +1,76 @@
+"""Make the records of the talk's scale: N = 60000, N_f = 600, 12,000 to 50,000 layers.
+
+`python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
+record to book/records/paper; `torchrun -m kflow.paper mnist` shares its points among ranks.
+`--validate` reads errors on training images that are held out instead of the test set. "study" is
+the study of the settings at N = 10000, "baselines" is what the same data gives without a flow,
+"ones" which examples the errors hang on.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from kflow import checks, shards
+from kflow.paper import baselines, replay, study
+from kflow.paper.experiments import EXPERIMENTS
+from kflow.paper.record import cost
+from kflow.paper.runs import run
+
+LONG = 12_000  # deeper runs are made only when they are named
+OTHERS = {"baselines": baselines, "study": study, "ones": replay}
+
+
+def main(arguments: list[str] | None = None, root: Path | None = None):
+    """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
+    parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
+    known = ["baselines", "study", *EXPERIMENTS, "ones"]
+    long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")
+    parser.add_argument("--layers", type=int, help="stop there; a later run goes on deeper")
+    parser.add_argument("--device", help="cpu, or cuda where there is one (then the default)")
+    asked, root = parser.parse_args(arguments), root or Path.cwd()
+    for name in asked.names:
+        if name not in known:
+            parser.error(f"no experiment {name!r}; there are {', '.join(known)}")
+    try:
+        with place(asked.device) as (device, group):
+            for name in asked.names or [name for name in known if name not in long]:
+                make(name, root, asked.validate, asked.layers, device, group)
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on from the last checkpoint\n")
+    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
+        parser.exit(2, f"{error}\n")
+    for name in [] if asked.names else long:
+        said = f"{EXPERIMENTS[name].layers} layers, {cost(EXPERIMENTS[name].layers, root)}"
+        print(f"not made: {name} ({said}); make paper ONLY={name}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def place(asked: str | None):
+    """The device, and the group of ranks where torchrun started this process."""
+    if "RANK" in os.environ:
+        with shards.joined(asked) as (group, device):
+            yield device, group
+    else:
+        yield checks.device(asked or ("cuda" if torch.cuda.is_available() else "cpu")), None
+
+
+def make(name: str, root: Path, validate=False, stop=None, device="cpu", group=None):
+    """Make the record of one name."""
+    if name not in OTHERS:
+        label = f"{name}-validation" if validate else name
+        run(label, EXPERIMENTS[name], root, validate, stop, device, group)
+        name = "ones" if label == "mnist" else None  # which belongs to that record
+    if name in OTHERS and (group is None or dist.get_rank(group) == 0):
+        OTHERS[name].run(root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The committed records of the runs at the talk's scale: where they are, and what a run costs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from kflow.paper.experiments import EXPERIMENTS, Experiment
+
+RECORDS = Path("book/records/paper")
+
+
+class OtherSettings(ValueError):
+    """A record, or the state of a run, that was made with other settings than those asked for."""
+
+
+def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | None:
+    """The committed record called name, (numbers, arrays), or None where there is none.
+
+    It is looked for in book/records/paper of the folder `start` (default: here) and its parents.
+    Raises OtherSettings where it was made with other settings than those of `EXPERIMENTS`.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        path = folder / RECORDS / f"{name}.json"
+        if path.is_file():
+            numbers = json.loads(path.read_text())
+            if name in EXPERIMENTS:
+                refuse_other_settings(path, numbers["settings"], EXPERIMENTS[name])
+            arrays = path.with_suffix(".npz")
+            if not arrays.is_file():
+                return numbers, {}
+            with np.load(arrays, allow_pickle=False) as found:
+                return numbers, dict(found)
+    return None
+
+
+def refuse_other_settings(path: Path, saved: dict, experiment: Experiment):
+    """Raise OtherSettings, naming what differs; a run may have been stopped at fewer layers."""
+    asked = asdict(experiment)
+    default = asdict(Experiment("", 0, ()))
+    names = [name for name in asked if name not in ("layers", "tables")]
+    found = {name: saved.get(name, default[name]) for name in names}
+    said = [f"{n} was {found[n]!r}, is now {asked[n]!r}" for n in names if found[n] != asked[n]]
+    if said:
+        raise OtherSettings(
+            f"the record {path.name} is of another run: {'; '.join(said)}. Make it again, "
+            f"make paper ONLY={path.stem}, or put it aside"
+        )
+
+
+def seconds_per_layer(start: Path | None = None) -> float | None:
+    """Seconds of a layer at the talk's size, the mean over the committed records; None without."""
+    records = [read_record(name, start) for name in EXPERIMENTS]
+    made = [numbers for numbers, _ in filter(None, records)]
+    rates = [numbers["seconds_moving"] / numbers["settings"]["layers"] for numbers in made]
+    return sum(rates) / len(rates) if rates else None
+
+
+def cost(layers: int, start: Path | None = None) -> str:
+    """What so many layers at the talk's size take, from the runs that were made, in words."""
+    rate = seconds_per_layer(start)
+    if rate is None:
+        return "hours"
+    numbers, _ = next(filter(None, (read_record(name, start) for name in EXPERIMENTS)))
+    return f"about {rate * layers / 3600:.1f} hours on {numbers['hardware']}"

@@ -1,0 +1,130 @@
+"""One run at the talk's scale: its data, its flow, its checkpoint and its record."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kflow import data, shards
+from kflow.flow import FlowPath, KernelFlow
+from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.paper.experiments import Experiment
+from kflow.paper.observing import CLOCKS, Observer
+from kflow.paper.record import RECORDS
+
+VALIDATION = 10_000  # training images that a validation run holds out
+AHEAD = 10  # layers of a block, where points are exchanged or a GPU plays ahead
+
+
+def run(
+    name: str,
+    experiment: Experiment,
+    root: Path,
+    validate: bool = False,
+    stop: int | None = None,
+    device: str | torch.device = "cpu",
+    group: dist.ProcessGroup | None = None,
+) -> FlowPath:
+    """Run an experiment, or go on with it; the checkpoint and the record are under root.
+
+    stop is a layer to stop at; a later run goes on from there. With a group its ranks share the
+    points. Raises FileNotFoundError, with three cures, where the full data is missing, and
+    ValueError where the checkpoint is of other settings.
+    """
+    x, y, x_test, y_test = (part.to(device) for part in load(experiment.dataset, validate))
+    s = mean_squared_distance(x) ** 0.5
+    kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
+    flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
+    observer = Observer(experiment, kernel, y, x_test, y_test)
+    layers = min(stop or experiment.layers, experiment.layers)
+    checkpoint = root / "_build" / "paper" / f"{name}.safetensors"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    own, own_test = slice(None), slice(None)
+    if group:
+        own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
+    path = flow.run(
+        x[own],
+        y[own],
+        layers,
+        torch.Generator().manual_seed(experiment.seed),
+        carry=x_test[own_test],
+        observe=shards.on_all(observer, group) if group else observer,
+        observe_at=[k for k in experiment.observe_at() if k <= layers],
+        lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
+        checkpoint=checkpoint,
+        checkpoint_every=250,
+        progress=True,
+        group=group,
+    )
+    points, carried = (
+        shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
+    )
+    if group is None or dist.get_rank(group) == 0:
+        settings = asdict(replace(experiment, layers=layers)) | {"s": s, "validation": validate}
+        last = observer.at_the_end(points, carried)
+        write_record(root, name, settings, flow, path, last)
+    return path
+
+
+def load(dataset: str, validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training points and labels, and those that are read: the test set, or a held-out part."""
+    full = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist}[dataset](full=True)
+    if not validate:
+        return full.x, full.y, full.x_test, full.y_test
+    order = torch.randperm(len(full.x), generator=torch.Generator().manual_seed(2018))
+    held, kept = order[:VALIDATION], order[VALIDATION:]
+    return full.x[kept], full.y[kept], full.x[held], full.y[held]
+
+
+def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, last: dict):
+    """Write what was measured: NAME.json for numbers by layer, NAME.npz for arrays."""
+    (root / RECORDS).mkdir(parents=True, exist_ok=True)
+    numbers = {
+        layer: {k: v for k, v in found.items() if not isinstance(v, Tensor)}
+        for layer, found in path.observed.items()
+    }
+    record = {
+        "name": name,
+        "settings": settings,
+        "flow": {"kernel": repr(flow.kernel), "step": repr(flow.step)},
+        "arithmetic": "bf16 products, three halves" if path.mixed else "float32 or float64",
+        **{
+            f"{clock}_{doing}": sum(found[f"{clock}_{doing}"] for found in numbers.values())
+            for clock in CLOCKS
+            for doing in ("moving", "observing")
+        },
+        "hardware": hardware(path.points.device),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "commit": commit(root),
+        "by_layer": numbers,
+    }
+    (root / RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    arrays = {"rho": path.rho.float().numpy(), "eps": path.eps.float().numpy()}
+    for layer, found in (*path.observed.items(), (settings["layers"], last)):
+        for key, value in found.items():
+            if isinstance(value, Tensor):
+                arrays[f"{key}_{layer}"] = value.numpy()
+    np.savez_compressed(root / RECORDS / f"{name}.npz", **arrays)
+
+
+def hardware(device: torch.device) -> str:
+    """What moved the points, and by how many ranks."""
+    ranks = f"{dist.get_world_size()} ranks of " if dist.is_initialized() else ""
+    if device.type == "cuda":
+        return f"{ranks}{torch.cuda.get_device_name(device)}"
+    return f"{ranks}{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def commit(root: Path) -> str:
+    """The commit of the working tree, with a mark where it was changed since."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or "unknown"
