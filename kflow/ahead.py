@@ -82,17 +82,24 @@ class Games:
                 raise checks.NotPositiveDefinite(said, pair) from error
             if not sound:
                 raise Broken(start + k, "the step")
-            self.move(batches.points, [layer])
+            self.move(batches.points[: batches.needed[k]], [layer])
         raise Broken(start, "the games of a block, which could be played again,")
 
     def _gather(self, draws: list[game.Sample]) -> "_Batches":
         fine = torch.stack([sample.fine for sample in draws])
         union, at = torch.unique(fine, return_inverse=True)
         points, labels = self.shards.rows([self.training.points, self.labels], union)
+        last = torch.zeros(len(union), dtype=torch.int64)
+        for k, positions in enumerate(at):
+            last[positions] = k
+        order = last.argsort(descending=True, stable=True)  # the points needed longest come first
+        at = order.argsort()[at]
+        needed = [int((last > k).sum()) for k in range(len(draws))]
+        here, wide = points.device, labels.device
         coarse = torch.stack([sample.coarse for sample in draws])
-        wide = labels.device
         return _Batches(
-            points, labels, sent(at, points.device), sent(at, wide), sent(coarse, wide)
+            points[sent(order, here)], labels[sent(order, wide)],
+            sent(at, here), sent(at, wide), sent(coarse, wide), needed,
         )  # fmt: skip
 
     def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
@@ -110,13 +117,17 @@ class Games:
 
 
 class _Batches(NamedTuple):
-    """All points of a block's batches, their labels, and where each game finds its own."""
+    """All points of a block's batches, their labels, and where each game finds its own.
+
+    Games after the k-th need the first needed[k] of the points, and no others.
+    """
 
     points: Tensor
     labels: Tensor
     at: Tensor
     labels_at: Tensor
     coarse: Tensor
+    needed: list[int]
 
 
 @dataclass
@@ -141,8 +152,8 @@ class Begun:
                 layer, found = games.play(self.batches, k, strict=False)
                 self.layers.append(layer)
                 self.numbers.append(found)
-                if k + 1 < len(self.draws):
-                    games.move(points, [layer])
+                if self.batches.needed[k]:
+                    games.move(points[: self.batches.needed[k]], [layer])
         return self
 
     def finish(self) -> Block:

@@ -87,7 +87,7 @@ class Plan:
         Each rank moves its own points and, for games played ahead, the batches of L layers. The
         exchange goes around in a ring, ranks - 1 hops once in L layers.
         """
-        batches = (self.lookahead - 1) * self.n_fine
+        batches = (self.lookahead - 1) / 2 * self.n_fine  # a point moves until its last game
         hops = (self.ranks - 1) * machine.hop / self.lookahead
         return Seconds(
             transport=flop(self.n / self.ranks, self.n_fine, self.d) / machine.rate,
