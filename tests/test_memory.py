@@ -77,6 +77,22 @@ def test_playing_ahead_of_the_points_changes_no_bit(monkeypatch, tmp_path, preci
     torch.testing.assert_close(plain.points, again.points)
 
 
+def test_a_run_that_stops_while_the_next_block_is_played_resumes_where_it_was(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("kflow.running.plays_ahead", lambda device: True)
+
+    def stop(state):
+        raise ArithmeticError("enough")
+
+    options = dict(checkpoint=tmp_path / "flow", checkpoint_every=3)
+    with pytest.raises(ArithmeticError, match="enough"):
+        run(observe_at=[10], observe=stop, **options)
+    (again, generator), (unbroken, other) = run(**options), run()
+    assert torch.equal(again.rho, unbroken.rho) and torch.equal(again.points, unbroken.points)
+    assert torch.equal(generator.get_state(), other.get_state())
+
+
 def test_a_game_that_cannot_be_played_is_explained_when_played_ahead(monkeypatch):
     monkeypatch.setattr("kflow.running.plays_ahead", lambda device: True)
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

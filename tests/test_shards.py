@@ -16,7 +16,9 @@ N, M = 41, 7
 def problem(dtype=torch.float64):
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(N, 3, generator=rng, dtype=torch.float64)
-    x = torch.cat([x, torch.ones(N, 1, dtype=torch.float64)], 1).to(dtype)  # one column stays
+    rest = torch.ones(N, 2, dtype=torch.float64)  # one column stays, one stays but on the last rank
+    rest[-1, 1] = 0.5
+    x = torch.cat([x, rest], 1).to(dtype)
     y = torch.nn.functional.one_hot(torch.arange(N) % 4, 4).double()
     return x, y, x[:M] + 0.5
 
@@ -67,7 +69,7 @@ def on_ranks(world, folder, work, *arguments):
 
 def _flow(group, options):
     path = run(*own(group), group, **options)
-    new = torch.ones(2, 4, dtype=torch.float64)
+    new = torch.ones(2, 5, dtype=torch.float64)
     moved = path.transform(new) if path.layers is not None else None
     gather = [shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)]
     return [t.numpy() for t in (*gather, path.rho, path.eps)], moved is not None and moved.numpy()
@@ -82,7 +84,7 @@ def test_shared_points_move_as_in_one_process(tmp_path, world):
             (alone.points, alone.carried, alone.rho, alone.eps), found, strict=True
         ):
             torch.testing.assert_close(one, torch.from_numpy(other), rtol=1e-12, atol=1e-12)
-        new = alone.transform(torch.ones(2, 4, dtype=torch.float64))
+        new = alone.transform(torch.ones(2, 5, dtype=torch.float64))
         torch.testing.assert_close(new, torch.from_numpy(moved), rtol=1e-12, atol=1e-12)
 
 
