@@ -224,7 +224,8 @@ def _reason(planned):
     old = json.loads(made[-1].read_text())["inputs"]
     names = old.keys() | planned.inputs.keys()
     changed = sorted(n for n in names if old.get(n) != planned.inputs.get(n))
-    return "changed: " + ", ".join(changed)
+    more = f" and {len(changed) - 3} more" if len(changed) > 4 else ""
+    return "changed: " + ", ".join(changed[:3] if more else changed) + more
 
 
 def _prune(folder):
