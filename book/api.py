@@ -49,7 +49,7 @@ def _reading_order():
 
 
 def _documented(name, thing, module):
-    ours = getattr(thing, "__module__", None) == module
+    ours = getattr(thing, "__module__", None) == module and callable(thing)
     return ours and not name.startswith("_") and name != "main" and bool(inspect.getdoc(thing))
 
 
