@@ -92,6 +92,15 @@ def test_every_image_has_an_alternative_text(site):
         assert not [image for image in page.images if "alt" not in image], name
 
 
+def test_no_role_is_left_as_text(site):
+    # as in a table, whose cells a bar ends: there a role writes its bar with a backslash
+    for name in site:
+        left = re.findall(
+            r"\{(?:number|setting|numref|eq|cite)[a-z:]*\}`.*", (built() / name).read_text()
+        )
+        assert not left, f"{name}: {left}"
+
+
 def test_a_page_says_what_it_is_to_those_that_link_to_it(site):
     for name in module("build").pages_of_toc():
         head = site[f"{name}.html"].head

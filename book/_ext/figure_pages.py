@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 import figure_html
+from bs4 import BeautifulSoup
 from docutils import nodes
 
 from kflow import citation, records
@@ -140,7 +141,7 @@ def _page(env, figure, place, caption):
         "@type": "ImageObject",
         "name": record["title"],
         "identifier": slug,
-        "caption": record["caption"],
+        "caption": " ".join(BeautifulSoup(caption, "html.parser").get_text().split()),
         "description": record["claim"],
         "contentUrl": f"{told['url']}{slug}.svg",
         "encodingFormat": "image/svg+xml",
