@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from kflow.cloud import Frame
 from kflow.interpolation import Kernel
 from kflow.kernels import Radial
 from kflow.running import Run, State
-from kflow.shards import Shards
+from kflow.shards import Group, Shards
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 from kflow.transport import Layer
 
@@ -110,7 +109,7 @@ class KernelFlow:
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 500,
         progress: bool = False,
-        group: dist.ProcessGroup | None = None,
+        group: Group | None = None,
     ) -> FlowPath:
         """Move a copy of x by so many layers, and carry other points along the same map.
 

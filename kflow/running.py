@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from kflow.kernels import Radial
 from kflow.layers import store
 from kflow.progress import Progress
 from kflow.sharded_checkpoint import ShardedCheckpoint
-from kflow.shards import RankLost, Shards
+from kflow.shards import Group, RankLost, Shards
 
 
 class State(NamedTuple):
@@ -48,7 +47,7 @@ class Run:
     lookahead: int
     observe: Callable[[State], dict | None] | None
     observe_at: list[int]
-    group: dist.ProcessGroup | None = None
+    group: Group | None = None
     layer: int = 0
     rho: list[float] = field(default_factory=list)
     eps: list[float] = field(default_factory=list)

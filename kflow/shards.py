@@ -20,7 +20,17 @@ from kflow import checks
 from kflow.memory import sent
 
 T = TypeVar("T")
-_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its newer name
+
+
+class World:
+    """All processes that torchrun launched, as a group to pass on.
+
+    It stands for torch's own group without holding it: one that outlives `joined`, in a variable,
+    ends the interpreter by an abort.
+    """
+
+
+Group = getattr(dist, "ProcessGroup", object) | World  # some builds of torch have none
 
 
 @contextlib.contextmanager
@@ -41,18 +51,18 @@ def joined(device: str | torch.device | None = None) -> Iterator[tuple]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
-        yield dist.group.WORLD, device
+        yield World(), device
     finally:
         dist.destroy_process_group()
 
 
-def part(n: int, group: dist.ProcessGroup) -> slice:
+def part(n: int, group: Group) -> slice:
     """The rows of n that this rank should hold: consecutive, as many as the others' or one more."""
-    rank, world = dist.get_rank(group), dist.get_world_size(group)
+    rank, world = dist.get_rank(_torchs(group)), dist.get_world_size(_torchs(group))
     return slice(n * rank // world, n * (rank + 1) // world)
 
 
-def on_all(observe: Callable, group: dist.ProcessGroup) -> Callable:
+def on_all(observe: Callable, group: Group) -> Callable:
     """An observer written for one process, as one for ranks: it sees all points, on rank 0."""
 
     def look(state):
@@ -60,7 +70,7 @@ def on_all(observe: Callable, group: dist.ProcessGroup) -> Callable:
         for name in ("points", "carried"):
             own = getattr(state, name)
             shown[name] = None if own is None else Shards.of(len(own), group).gather(own)
-        return observe(state._replace(**shown)) if dist.get_rank(group) == 0 else None
+        return observe(state._replace(**shown)) if dist.get_rank(_torchs(group)) == 0 else None
 
     return look
 
@@ -72,16 +82,16 @@ class Shards:
     Without a group there is one rank, and nothing is exchanged.
     """
 
-    group: dist.ProcessGroup | None
+    group: Group | None
     rank: int
     first: tuple[int, ...]
 
     @classmethod
-    def of(cls, n: int, group: dist.ProcessGroup | None) -> "Shards":
+    def of(cls, n: int, group: Group | None) -> "Shards":
         """The shards where this rank holds n rows. All ranks call it."""
         if group is None:
             return cls(None, 0, (0, n))
-        rank, world = dist.get_rank(group), dist.get_world_size(group)
+        rank, world = dist.get_rank(_torchs(group)), dist.get_world_size(_torchs(group))
         unknown = cls(group, rank, (0,) * (world + 1))
         sizes = unknown._gather(torch.tensor([n], device=unknown.device))[:, 0]
         return cls(group, rank, (0, *sizes.cumsum(0).tolist()))
@@ -89,7 +99,7 @@ class Shards:
     @property
     def device(self) -> torch.device:
         """Where the group exchanges tensors: NCCL on this rank's GPU, gloo on the CPU."""
-        on_gpu = self.group is not None and "nccl" in dist.get_backend(self.group)
+        on_gpu = self.group is not None and "nccl" in dist.get_backend(_torchs(self.group))
         return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
 
     @property
@@ -142,7 +152,7 @@ class Shards:
             return flags
         found = flags.to(self.device, torch.int32)
         with _exchange():
-            dist.all_reduce(found, dist.ReduceOp.MAX, group=self.group)
+            dist.all_reduce(found, dist.ReduceOp.MAX, group=_torchs(self.group))
         return found.bool().to(flags.device)
 
     def sum(self, number: int) -> int:
@@ -189,9 +199,10 @@ class Shards:
         """The equal-sized tensors of all ranks, stacked."""
         if self.group is None:
             return own.unsqueeze(0)
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # older
         out = own.new_empty(self.world * len(own), *own.shape[1:])
         with _exchange():
-            _all_gather(out, own.contiguous(), group=self.group)
+            gather(out, own.contiguous(), group=_torchs(self.group))
         return out.view(self.world, len(own), *own.shape[1:])
 
 
@@ -205,6 +216,11 @@ def _exchange():
         yield
     except RuntimeError as error:  # what gloo and nccl raise where a peer is gone
         raise RankLost(f"another rank stopped answering ({str(error).splitlines()[0]})") from error
+
+
+def _torchs(group: Group):
+    """The group as torch takes it: None is all processes."""
+    return None if isinstance(group, World) else group
 
 
 def _bytes(matrix: Tensor) -> Tensor:

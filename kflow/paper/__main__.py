@@ -68,7 +68,7 @@ def make(name: str, root: Path, validate=False, stop=None, device="cpu", group=N
         label = f"{name}-validation" if validate else name
         run(label, EXPERIMENTS[name], root, validate, stop, device, group)
         name = "ones" if label == "mnist" else None  # which belongs to that record
-    if name in OTHERS and (group is None or dist.get_rank(group) == 0):
+    if name in OTHERS and (group is None or dist.get_rank() == 0):
         OTHERS[name].run(root)
 
 

@@ -29,7 +29,7 @@ def run(
     validate: bool = False,
     stop: int | None = None,
     device: str | torch.device = "cpu",
-    group: dist.ProcessGroup | None = None,
+    group: shards.Group | None = None,
 ) -> FlowPath:
     """Run an experiment, or go on with it; the checkpoint and the record are under root.
 
@@ -65,7 +65,7 @@ def run(
     points, carried = (
         shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
     )
-    if group is None or dist.get_rank(group) == 0:
+    if group is None or dist.get_rank() == 0:
         settings = asdict(replace(experiment, layers=layers)) | {"s": s, "validation": validate}
         last = observer.at_the_end(points, carried)
         write_record(root, name, settings, flow, path, last)
