@@ -1,5 +1,6 @@
 """The figures of the built site: addresses that stay, markup for machines, panels that work."""
 
+import importlib
 import json
 import os
 import re
@@ -50,6 +51,16 @@ def test_a_figure_page_is_read_by_search_engines(index):
 def test_every_figure_says_what_it_shows(index):
     for figure in index:
         assert len(figure["alt"]) > 20 and len(figure["caption"]) > 20, figure["slug"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("5.01e+00", "5.01"), ("-1.3e-02", "\u22121.3 \u00d7 10\u22122"), ("2e+10", "2 \u00d7 1010")],
+)
+def test_a_number_in_prose_has_the_power_of_ten_that_it_has(text, shown, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    typeset = importlib.import_module("kflow_figures")._typeset
+    assert typeset(text).astext() == shown
 
 
 def test_no_claim_is_left_out():

@@ -127,11 +127,11 @@ class Number(SphinxRole):
 
 
 def _typeset(text):
-    mantissa, power, exponent = text.replace("-", "\N{MINUS SIGN}").partition("e")
-    number = nodes.inline("", mantissa, classes=["kf-number"])
-    if power:
-        exponent = exponent.lstrip("+").replace("\N{MINUS SIGN}0", "\N{MINUS SIGN}").lstrip("0")
-        number += [nodes.Text(" \N{MULTIPLICATION SIGN} 10"), nodes.superscript("", exponent)]
+    mantissa, _, exponent = text.partition("e")
+    number = nodes.inline("", mantissa.replace("-", "\N{MINUS SIGN}"), classes=["kf-number"])
+    if int(exponent or 0):
+        power = str(int(exponent)).replace("-", "\N{MINUS SIGN}")
+        number += [nodes.Text(" \N{MULTIPLICATION SIGN} 10"), nodes.superscript("", power)]
     return number
 
 
