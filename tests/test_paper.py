@@ -51,6 +51,7 @@ def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp
     assert list(whole["by_layer"]) == ["0", "4", "5", "6"]
     assert arrays.keys() == again.keys() >= {"images_0", "images_6", "wrong_6", "predicted_6"}
     assert all((arrays[name] == again[name]).all() for name in arrays)
+    assert (arrays["predicted_6"] != arrays["truth_6"]).all() and len(arrays["wrong_6"]) < 15
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(few, tmp_path):

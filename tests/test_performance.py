@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from kflow import paper
+import kflow
+from kflow import paper, transport
 from kflow.performance import Machine, Plan, exponent, flop, part
 from tests.site import ROOT
 
@@ -56,6 +58,24 @@ def test_without_look_ahead_no_point_moves_twice_and_every_layer_pays_all_hops()
     often, seldom = (Plan(1e7, 100, lookahead=ahead).seconds(MACHINE) for ahead in (1, 10))
     assert often.ahead == 0 < seldom.ahead
     assert often.exchange - seldom.exchange == pytest.approx(99 * MACHINE.hop * (1 - 1 / 10))
+
+
+def test_the_points_that_move_ahead_are_those_that_the_engine_moves(monkeypatch):
+    n, n_fine, layers = 4000, 10, 10
+    moved, move = [], transport.move
+
+    def counted(points, *arguments):
+        moved.append(len(points))
+        move(points, *arguments)
+
+    monkeypatch.setattr(transport, "move", counted)
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randn(n, 3, generator=rng), torch.ones(n, 1)
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), n_fine, kflow.MaxDisplacement(0.1), 1e-2)
+    flow.run(x, y, layers, rng, lookahead=layers)
+    ahead = sum(rows for rows in moved if rows < n) / layers
+    plan = Plan(n, n_fine=n_fine, d=3, lookahead=layers).seconds(MACHINE).ahead
+    assert flop(ahead, n_fine, 3) / MACHINE.rate == pytest.approx(plan, rel=0.05)
 
 
 def test_memory_counts_the_points_of_a_rank_by_hand():
