@@ -5,7 +5,6 @@ What has to be chosen is chosen on training images that are held out; the test s
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,11 +15,12 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from kflow import data, provenance
+from kflow import data, memory, provenance
 from kflow.classify import classes, error_rate
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import ridge
+from kflow.paper.record import write
 
 DATASETS = ("mnist", "fashion_mnist")
 ROOM = 1.3  # of the size of its float32 matrix: the memory that ridge asks for
@@ -82,7 +82,7 @@ def run(root: Path, scale: Scale = Scale(), load: Callable | None = None) -> dic
             found = part(split) | {"seconds": time.monotonic() - begun}
             found |= {"commit": provenance.commit(), "hardware": provenance.hardware()}
             record["parts"][name] = found
-            _write(path, record)
+            write(path, record)
             print(f"{name}: {found['test']}, {found['seconds']:.0f} s", file=sys.stderr, flush=True)
     return record
 
@@ -162,18 +162,9 @@ def _wrong(values: Tensor, y: Tensor) -> float:
 
 def _fits(points: int, name: str) -> bool:
     """Whether ridge on so many points fits in memory; says so where it does not."""
-    told = Path("/proc/meminfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    free = memory.free()
     need = ROOM * 4 * points**2
-    if free and free[0] < need:
-        said = f"{name}: not made, it takes {need / 1e9:.0f} GB and {free[0] / 1e9:.0f} are free"
+    if free is not None and free < need:
+        said = f"{name}: not made, it takes {need / 1e9:.0f} GB and {free / 1e9:.0f} are free"
         print(said, file=sys.stderr, flush=True)
-    return not free or free[0] >= need
-
-
-def _write(path: Path, record: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    beside.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(beside, path)
+    return free is None or free >= need

@@ -1,6 +1,7 @@
 """The committed records of the runs at the talk's scale: where they are, and what a run costs."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,3 +66,11 @@ def cost(layers: int, start: Path | None = None) -> str:
         return "hours"
     numbers, _ = next(filter(None, (read_record(name, start) for name in EXPERIMENTS)))
     return f"about {rate * layers / 3600:.1f} hours on {numbers['hardware']}"
+
+
+def write(path: Path, record: dict):
+    """Write a record beside the last one and rename it, so that no half of one is ever read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".writing")
+    beside.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(beside, path)

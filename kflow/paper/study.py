@@ -7,7 +7,6 @@ drawn from the training images; the test set is never opened.
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from kflow.classify import error_rate
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import step_rule
+from kflow.paper.record import write
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 SEEDS = (0, 1)  # the first seed of all configurations comes before the second of any
@@ -96,7 +96,7 @@ def run(
             x, y = (pool or training_images)(configuration.dataset)
             measured = measure(configuration, seed, scale, x, y)
             runs[_key(configuration, seed)] = measured
-            _write(path, record | {"runs": [runs[_key(*w)] for w in wanted if _key(*w) in runs]})
+            write(path, record | {"runs": [runs[_key(*w)] for w in wanted if _key(*w) in runs]})
             print(f"study {k}/{len(wanted)}  {_line(measured)}", file=sys.stderr, flush=True)
     return record | {"runs": [runs[_key(*w)] for w in wanted]}
 
@@ -172,13 +172,6 @@ def _kept(path: Path, record: dict, wanted: list) -> dict[str, dict]:
         left = len(saved["runs"]) - len(kept)
         print(f"study: {left} results of other settings are left out", file=sys.stderr)
     return kept
-
-
-def _write(path: Path, record: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    beside.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(beside, path)
 
 
 def _line(measured: dict) -> str:
