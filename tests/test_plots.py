@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from kflow.paper import plots, report
@@ -42,6 +43,15 @@ def test_the_study_has_a_panel_per_factor_and_bars_from_seed_to_seed():
     points, _, (bars,) = fig.axes[0].containers[0].lines
     assert list(points.get_ydata()) == [3.0, 3.0]
     assert np.allclose(bars.get_segments()[0][:, 1], [2.0, 4.0])
+
+
+def test_the_remedies_are_drawn_as_means_over_seeds():
+    none = pd.DataFrame({0: [0.02, 0.03], 1: [0.04, 0.05]}, [600, 800])
+    found = {"none": none, "a larger nugget": none / 2}
+    fig = plots.remedies({6000: found, 10: found}, {6000: (2, 3), 10: (5, 20)})
+    assert [list(line.get_ydata()) for line in fig.axes[1].lines] == [[3, 4], [1.5, 2]]
+    assert [ax.get_title() for ax in fig.axes] == ["$N_I$ = 6000", "$N_I$ = 10"]
+    assert labels(fig) == {"none", "a larger nugget"}
 
 
 def test_curves_and_walls_are_drawn_as_given():

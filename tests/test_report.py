@@ -70,7 +70,7 @@ def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["baselines", "study", "fashion-small-steps"])
+@pytest.mark.parametrize("name", ["baselines", "study", "late", "fashion-small-steps"])
 def test_what_was_not_run_says_the_command_and_what_it_takes(tmp_path, name):
     row = report.not_run(name, tmp_path).loc[name]
     assert row["ours"] == "not run" and row["command"] == f"make paper ONLY={name}"
@@ -112,3 +112,13 @@ def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
     assert "nugget 0.01 (25.00%; worst is 0.1, 40.00%)" in said
     assert "step 0.1 |x| (10.00%; worst is 0.1 s, 25.00%)" in said
     assert report.effects(record, "fashion_mnist") == []
+
+
+def test_remedies_are_told_by_layer_and_seed():
+    def went(name, seed, error):
+        return {"name": name, "seed": seed, "by_layer": {"5": {"errors_10": [error, 3 * error]}}}
+
+    runs = [went("none", 0, 0.1), went("a", 0, 0.2), went("none", 1, 0.3)]
+    found = report.by_remedy({"runs": runs}, 10)
+    assert list(found) == ["none", "a"]
+    assert found["none"].loc[5].to_dict() == pytest.approx({0: 0.2, 1: 0.6})

@@ -3,8 +3,8 @@
 `python -m kflow.paper mnist` runs one, or takes it up where it was interrupted, and writes its
 record to book/records/paper; `torchrun -m kflow.paper mnist` shares its points among ranks.
 `--validate` reads errors on training images that are held out instead of the test set. "study" is
-the study of the settings at N = 10000, "baselines" is what the same data gives without a flow,
-"ones" which examples the errors hang on.
+the study of the settings at N = 10000, "late" tries what keeps errors low after it, "baselines" is
+what the same data gives without a flow, "ones" which examples the errors hang on.
 """
 
 import argparse
@@ -17,19 +17,19 @@ import torch
 import torch.distributed as dist
 
 from kflow import checks, shards
-from kflow.paper import baselines, replay, study
+from kflow.paper import baselines, late, replay, study
 from kflow.paper.experiments import EXPERIMENTS
 from kflow.paper.record import cost
 from kflow.paper.runs import run
 
 LONG = 12_000  # deeper runs are made only when they are named
-OTHERS = {"baselines": baselines, "study": study, "ones": replay}
+OTHERS = {"baselines": baselines, "study": study, "late": late, "ones": replay}
 
 
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = ["baselines", "study", *EXPERIMENTS, "ones"]
+    known = ["baselines", "study", "late", *EXPERIMENTS, "ones"]
     long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")

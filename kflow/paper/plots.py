@@ -9,6 +9,7 @@ import pandas as pd
 from kflow.drawing import color
 
 EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
+REMEDIES = ("ink", "orange", "green", "blue", "purple", "red")  # colours; the first is for none
 WITHOUT = {  # baselines that know all training points: name, line
     "all_ridge": ("kernel ridge, all points", "--"),
     "neighbours": ("nearest neighbours", ":"),
@@ -85,6 +86,25 @@ def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[i
     axes[0, 0].minorticks_off()
     handles = axes[0, 0].get_legend_handles_labels()
     fig.legend(*handles, fontsize=8, ncols=4, loc="outside upper center")
+    return fig
+
+
+def remedies(panels: Mapping[int, Mapping[str, pd.DataFrame]], ticks: Mapping[int, Sequence]):
+    """A panel per N_I: the error of each remedy along depth, mean over seeds, in percent.
+
+    panels[n][remedy] has a row per layer and a column per seed; ticks[n] are those of its axis.
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(7.5, 3.4), squeeze=False)
+    for ax, (n, found) in zip(axes[0], panels.items(), strict=True):
+        for (name, errors), shade in zip(found.items(), REMEDIES, strict=False):
+            style = dict(color=color(shade), label=name, ms=4, lw=1.6 if shade == "ink" else 0.9)
+            ax.plot(errors.index, 100 * errors.mean(axis=1), ".-", **style)
+        ax.set(yscale="log", xlabel="layers", title=f"$N_I$ = {n}")
+        ax.set_yticks(ticks[n], ticks[n])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("wrong held-out images (%)")
+    handles = axes[0, 0].get_legend_handles_labels()
+    fig.legend(*handles, fontsize=8, ncols=3, loc="outside upper center")
     return fig
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from kflow.classify import error_table
-from kflow.paper import study
+from kflow.paper import late, study
 from kflow.paper.experiments import EXPERIMENTS, N_INTERP
 from kflow.paper.record import OtherSettings, cost, read_record
 
@@ -113,6 +113,9 @@ def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
     if name == "study":
         layers = len(study.SEEDS) * len(study.CONFIGURATIONS) * max(study.Scale().layers)
         takes = cost(layers * study.Scale().points // 60_000, start)
+    elif name == "late":
+        layers = late.SHARED + len(late.REMEDIES) * (max(late.SCALE.layers) - late.SHARED)
+        takes = cost(len(study.SEEDS) * layers * late.SCALE.points // 60_000, start)
     elif name in EXPERIMENTS:
         takes = cost(EXPERIMENTS[name].layers, start)
     told = {"ours": "not run", "command": f"make paper ONLY={name}", "takes": takes}
@@ -183,6 +186,15 @@ def advice(grouped: Mapping[str, list[Effect]], n: int) -> str:
         value = f"{first.label(factor)} ({least}; worst is {last.label(factor)}, {most})"
         told.append(f"{FACTORS[factor]} {value}")
     return f"With {n} examples the least errors are those of {'; '.join(told)}."
+
+
+def by_remedy(record: Mapping, n: int) -> dict[str, pd.DataFrame]:
+    """By remedy of `kflow.paper.late`: errors with n examples, by layer (rows) and seed."""
+    found: dict[str, dict] = {}
+    for run in record["runs"]:
+        read = {int(k): fmean(v[f"errors_{n}"]) for k, v in run["by_layer"].items()}
+        found.setdefault(run["name"], {})[run["seed"]] = read
+    return {name: pd.DataFrame(seeds) for name, seeds in found.items()}
 
 
 def _value(settings: dict, factor: str):

@@ -21,7 +21,7 @@ from kflow.classify import error_rate
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import step_rule
-from kflow.paper.record import write
+from kflow.paper.record import kept, write
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 SEEDS = (0, 1)  # the first seed of all configurations comes before the second of any
@@ -90,7 +90,7 @@ def run(
     path = root / "book" / "records" / "paper" / "study.json"
     wanted = [(c, seed) for seed in seeds for c in configurations]
     record = {"name": "study", "settings": _plain(asdict(scale)), "torch": torch.__version__}
-    runs = _kept(path, record, wanted)
+    runs = kept(path, record, _key_of, {_key(*w) for w in wanted})
     for k, (configuration, seed) in enumerate(wanted, 1):
         if _key(configuration, seed) not in runs:
             x, y = (pool or training_images)(configuration.dataset)
@@ -106,11 +106,7 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
 
     A flow that breaks keeps what was read before, and "broke" says why.
     """
-    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    if len(x) < scale.points + scale.held:
-        raise ValueError(f"{len(x)} points are too few for {scale.points} and {scale.held} others")
-    kept, held = drawn[: scale.points], drawn[scale.points :][: scale.held]
-    x, y, x_held, y_held = x[kept], y[kept], x[held], y[held]
+    x, y, x_held, y_held = draw(x, y, scale, seed)
     s = mean_squared_distance(x) ** 0.5
     kernel, nugget = Gaussian(configuration.gamma_factor * s), configuration.nugget
     flow = KernelFlow(kernel, configuration.n_fine, configuration.step(s), nugget)
@@ -118,12 +114,8 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
 
     def read(state):
         begun = time.monotonic()
-        rng = torch.Generator().manual_seed(1000 * seed + state.layer)
-        sets = (kernel, state.points, y, state.carried, y_held)
-        errors = {
-            f"errors_{n}": [error_rate(*sets, n, rng, nugget, n == 10) for _ in range(draws)]
-            for n, draws in scale.reads
-        }
+        sets = (state.points, y, state.carried, y_held)
+        errors = read_errors(kernel, sets, nugget, scale, 1000 * seed + state.layer)
         late = {"rho": float(state.rho[-100:].mean())} if state.layer else {}
         spread = mean_squared_distance(state.points) / s**2
         by_layer[str(state.layer)] = errors | late | {"spread": spread}
@@ -149,6 +141,26 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
     }
 
 
+def draw(x: Tensor, y: Tensor, scale: Scale, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Points that flow and their labels, and others that are read, as many as the scale says."""
+    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    if len(x) < scale.points + scale.held:
+        raise ValueError(f"{len(x)} points are too few for {scale.points} and {scale.held} others")
+    kept, held = drawn[: scale.points], drawn[scale.points :][: scale.held]
+    return x[kept], y[kept], x[held], y[held]
+
+
+def read_errors(
+    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Scale, seed: int
+) -> dict[str, list[float]]:
+    """The errors of each N_I of the scale, as many draws of examples as it says."""
+    rng = torch.Generator().manual_seed(seed)
+    return {
+        f"errors_{n}": [error_rate(kernel, *sets, n, rng, nugget, n == 10) for _ in range(draws)]
+        for n, draws in scale.reads
+    }
+
+
 def training_images(dataset: str) -> tuple[Tensor, Tensor]:
     """All 60000 training images of a data set, and their labels."""
     full = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist}[dataset](full=True)
@@ -159,19 +171,8 @@ def _key(configuration: Configuration, seed: int) -> str:
     return json.dumps([asdict(configuration), seed], sort_keys=True)
 
 
-def _kept(path: Path, record: dict, wanted: list) -> dict[str, dict]:
-    """What the file holds of the configurations wanted, if it is of this scale and this torch."""
-    if not path.is_file():
-        return {}
-    saved = json.loads(path.read_text())
-    keys = {_key(*w) for w in wanted}
-    same = all(saved.get(name) == value for name, value in record.items())
-    runs = {_key(Configuration(**r["configuration"]), r["seed"]): r for r in saved["runs"] if same}
-    kept = {key: found for key, found in runs.items() if key in keys}
-    if len(kept) < len(saved["runs"]):
-        left = len(saved["runs"]) - len(kept)
-        print(f"study: {left} results of other settings are left out", file=sys.stderr)
-    return kept
+def _key_of(run: dict) -> str:
+    return _key(Configuration(**run["configuration"]), run["seed"])
 
 
 def _line(measured: dict) -> str:
