@@ -72,7 +72,7 @@ def run(planned, bar: bool):
                     kernel_name="python3",
                     cwd=str(executions.parent.parent),
                     progress_bar=bar and sys.stderr.isatty(),
-                    extra_arguments=["--log-level=ERROR"],
+                    extra_arguments=["--log-level=CRITICAL"],  # else shutting down logs an error
                 )
         except (papermill.PapermillExecutionError, DeadKernelError) as error:
             partial = executions / "failed" / notebook.name

@@ -45,6 +45,14 @@ def test_the_study_has_a_panel_per_factor_and_bars_from_seed_to_seed():
     assert np.allclose(bars.get_segments()[0][:, 1], [2.0, 4.0])
 
 
+def test_distances_and_scores_stand_side_by_side():
+    squared = {"between": [1, 3], "within": [1, 2]}
+    fig = plots.distances_and_scores([0, 10], squared, [5], [0.25])
+    left, right = fig.axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[1, 3], [1, 2]]
+    assert list(right.lines[0].get_ydata()) == [0.25] and right.get_xlim() == (0, 10)
+
+
 def test_the_remedies_are_drawn_as_means_over_seeds():
     none = pd.DataFrame({0: [0.02, 0.03], 1: [0.04, 0.05]}, [600, 800])
     found = {"none": none, "a larger nugget": none / 2}

@@ -51,6 +51,9 @@ def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
 def test_the_last_table_is_the_deepest_that_was_reached():
     record = mnist([0, 3000, 5000], (0.1,) * 4)
     assert report.last_table(record) == (3000, 4000)
+    early = mnist([0, 2000], (0.1,) * 4)
+    assert report.last_table(early) == (2000, 2000)
+    assert report.over(early, 2000, 2000)["average"].tolist() == [0.1] * 4
 
 
 def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):

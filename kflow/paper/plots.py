@@ -62,6 +62,22 @@ def _layer_0(theirs: pd.DataFrame, rows):
     return [(f"layer_0 {n}", row) for n, row in zip(theirs.index, rows, strict=True)]
 
 
+def distances_and_scores(layers, squared: Mapping[str, Sequence[float]], rho_at, rho):
+    """Squared distances over s^2 along depth, "between" and "within"; beside them the score."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3), sharex=True)
+    for word, name, label in (
+        ("between", "blue", "between class means"),
+        ("within", "orange", "within a class"),
+    ):
+        left.plot(layers, squared[word], color=color(name), lw=1.8, label=label)
+    left.set(xlabel="layers", ylabel="mean squared distance (units of $s^2$)", ylim=(0, None))
+    left.legend()
+    right.plot(rho_at, rho, color=color("purple"), lw=1.8)
+    right.set(xlabel="layers", ylabel=r"score $\rho$ of a game", ylim=(0, None))
+    right.set(xlim=(0, layers[-1]))
+    return fig
+
+
 def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[int]):
     """A panel per factor: errors by N_I at each value, bars from seed to seed, in percent.
 
@@ -129,7 +145,7 @@ def pairs(above, below, titles: Sequence[str], names: tuple[str, str], vmax: flo
         for ax, image in zip(column, images, strict=True):
             side = image.reshape(28, 28)
             ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
-        column[0].set_title(title, fontsize=9)
+        column[0].set_title(title, fontsize=9 if "\n" not in title else 7)
     for ax in axes.flat:
         ax.set(xticks=(), yticks=())
         ax.spines[:].set_visible(False)

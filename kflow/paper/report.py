@@ -49,9 +49,10 @@ def over(numbers: Mapping, first: int, last: int) -> pd.DataFrame:
 
 
 def last_table(numbers: Mapping) -> tuple[int, int]:
-    """The last range of layers, of those that a record tabulates, that it has reached."""
+    """The last range of layers that a record tabulates and has reached; else its last layer."""
     deepest = max(map(int, numbers["by_layer"]))
-    return [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest][-1]
+    reached = [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest]
+    return reached[-1] if reached else (deepest, deepest)
 
 
 def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
