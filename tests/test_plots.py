@@ -26,7 +26,7 @@ def test_the_table_against_the_talk_shows_the_averages_and_the_baselines():
     shown = [line.get_xdata() for line in fig.axes[0].lines]
     assert any(np.allclose(x, 200 * theirs["average"]) for x in shown if len(x) == 4)
     assert any(list(x) == [50.0] for x in shown) and any(list(x) == [1.25] * 2 for x in shown)
-    assert labels(fig) >= {"kernel ridge, all points", "no flow, best bandwidth"}
+    assert labels(fig) >= {"kernel ridge, all points", "no flow, best settings"}
 
 
 def test_without_baselines_none_is_drawn():

@@ -123,10 +123,16 @@ def table_row(stage, table, row):
     n, *talk = row
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
     run = paper_run(table["experiment"])
-    if run is None:
+    nearest = paper_run(table["nearest"]) if run is None and "nearest" in table else None
+    if run is None and nearest is None:
         return [*cells, *book_cells(stage, table, n)]
-    ranges = [table["layers"], *(t[:2] for t in reversed(run["settings"]["tables"]))]
-    reached = [(at, found) for at in ranges if len(found := errors(run, n, *at)) > 1]
+    run, ranges = run or nearest, [] if nearest else [table["layers"]]
+    ranges += [t[:2] for t in reversed(run["settings"]["tables"])]
+    reached = [
+        (at, found)
+        for at in ranges
+        if len(found := errors(run, n, *at)) > 1 and at[1] <= run["settings"]["layers"]
+    ]
     if not reached:
         return [*cells, *book_cells(stage, table, n)]
     (first, last), found = reached[0]
@@ -134,9 +140,12 @@ def table_row(stage, table, row):
     verdict = "agrees" if talk[1] <= mean <= talk[2] else "**differs**, "
     if not talk[1] <= mean <= talk[2]:
         verdict += "lower" if mean < talk[1] else "higher"
-    if [first, last] != table["layers"]:
+    if nearest:
+        at_size = paper.cost(table["layers"][1], RECORDS)
+        verdict = f"not run in the talk's steps, {at_size}; ours of another run: {verdict}"
+    elif [first, last] != table["layers"]:
         verdict += f", at layers {first} to {last}"
-    how = f"{paper_settings(run)}; {len(found)} layers from {first} to {last}"
+    how = f"{run['name']}: {paper_settings(run)}; {len(found)} layers from {first} to {last}"
     ours = numbers([mean, min(found), max(found), stdev(found)])
     return [*cells, ours, how, "not re-run here", verdict]
 

@@ -46,7 +46,7 @@ def against_the_talk(
         style = dict(fmt=marker, color=color(name), ms=5, elinewidth=3, label=label)
         ax.errorbar(100 * table["average"], rows + shift, xerr=spread.clip(0), **style)
     if first := [(100 * without[k], r) for k, r in _layer_0(theirs, rows) if k in without]:
-        ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best bandwidth")
+        ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best settings")
     for name, (label, line) in WITHOUT.items():
         if name in without:
             ax.axvline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
@@ -81,7 +81,8 @@ def distances_and_scores(layers, squared: Mapping[str, Sequence[float]], rho_at,
 def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[int]):
     """A panel per factor: errors by N_I at each value, bars from seed to seed, in percent.
 
-    panels[title] are pairs (label, errors), where errors[n] has one number for each seed.
+    panels[title] are pairs (label, errors), where errors[n] has one number for each seed. Where
+    there are several panels, a line joins the values of each that are in one unit.
     """
     widths = [len(values) + 0.5 for values in panels.values()]
     fig, axes = plt.subplots(
@@ -92,10 +93,11 @@ def study(panels: Mapping[str, Sequence[tuple[str, Mapping]]], ticks: Sequence[i
             errors = 100 * np.array([errors[n] for _, errors in values])
             mean = errors.mean(1)
             bars = np.stack([mean - errors.min(1), errors.max(1) - mean])
-            style = dict(
-                fmt="o-" if len(panels) > 1 else "o", color=color(name), ms=4, lw=0.8, capsize=2
-            )
+            style = dict(fmt="o", color=color(name), ms=4, lw=0.8, capsize=2)
             ax.errorbar(range(len(values)), mean, bars.clip(0), label=f"$N_I$ = {n}", **style)
+            joined = [k for k, (label, _) in enumerate(values) if "|x|" not in label]
+            if len(panels) > 1:
+                ax.plot(joined, mean[joined], color=color(name), lw=0.8)
         ax.set_xticks(range(len(values)), [label for label, _ in values], fontsize=7.5)
         ax.set(yscale="log", xlabel=title, xlim=(-0.4, len(values) - 0.6))
     axes[0, 0].set(yticks=ticks, yticklabels=ticks, ylabel="wrong held-out images (%)")

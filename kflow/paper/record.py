@@ -53,27 +53,28 @@ def refuse_other_settings(path: Path, saved: dict, experiment: Experiment):
         )
 
 
-def seconds_per_layer(start: Path | None = None) -> float | None:
-    """Seconds of a layer at the talk's size, the mean over the committed records; None without."""
-    records = [read_record(name, start) for name in EXPERIMENTS]
-    made = [numbers for numbers, _ in filter(None, records)]
-    rates = [numbers["seconds_moving"] / numbers["settings"]["layers"] for numbers in made]
-    return sum(rates) / len(rates) if rates else None
-
-
 def cost(layers: int, start: Path | None = None) -> str:
-    """What so many layers at the talk's size take, from the runs that were made, in words."""
-    rate = seconds_per_layer(start)
-    if rate is None:
+    """What so many layers at the talk's size take, from the fastest run that was made, in words."""
+    made = [record[0] for name in EXPERIMENTS if (record := read_record(name, start))]
+    if not made:
         return "hours"
-    numbers, _ = next(filter(None, (read_record(name, start) for name in EXPERIMENTS)))
-    return f"about {rate * layers / 3600:.1f} hours on {numbers['hardware']}"
+    rates = [numbers["seconds_moving"] / numbers["settings"]["layers"] for numbers in made]
+    rate = min(rates)
+    hardware = made[rates.index(rate)]["hardware"]
+    return f"about {rate * layers / 3600:.1f} hours on {hardware}"
 
 
-def write(path: Path, record: dict):
-    """Write a record beside the last one and rename it, so that no half of one is ever read."""
+def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None):
+    """Write a record, and its arrays as NPZ, beside the last ones, and rename them.
+
+    So no half of one is ever read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".writing")
+    if arrays is not None:
+        with open(beside, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(beside, path.with_suffix(".npz"))
     beside.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(beside, path)
 

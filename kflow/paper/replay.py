@@ -17,6 +17,7 @@ from torch import Tensor
 from kflow import provenance
 from kflow.classify import classes, positions
 from kflow.paper import baselines, observing
+from kflow.paper.record import write
 
 
 def run(root: Path, load: Callable | None = None) -> dict:
@@ -41,7 +42,6 @@ def run(root: Path, load: Callable | None = None) -> dict:
         "position": drawn.tolist(),
         "slant": slant(x[drawn].view(-1, 28, 28)).tolist(),
     }
-    (folder / "ones.json").write_text(json.dumps(record, indent=1) + "\n")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
         wrong = torch.from_numpy(arrays[f"wrong_{last}"])
     images = {
@@ -50,7 +50,7 @@ def run(root: Path, load: Callable | None = None) -> dict:
     }
     stored = {name: (255 * part).round().byte().numpy() for name, part in images.items()}
     stored[f"truth_{last}"] = classes(y_test)[wrong].numpy()
-    np.savez_compressed(folder / "ones.npz", **stored)
+    write(folder / "ones.json", record, stored)
     return record
 
 

@@ -58,13 +58,18 @@ def last_table(numbers: Mapping) -> tuple[int, int]:
 def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
     """Whether our average lies between the talk's least and largest value, or on which side."""
     said = pd.Series("within the talk's range", ours.index)
-    said[ours["average"] < theirs["min"]] = "lower"
-    said[ours["average"] > theirs["max"]] = "higher"
+    said[ours["average"] < theirs["min"]] = "below the talk's range"
+    said[ours["average"] > theirs["max"]] = "above the talk's range"
     return said
 
 
-def beside(name: str, experiment: str, first: int, last: int, start: Path | None = None):
-    """The talk's table `name` beside ours at those layers, or "not run" with what it costs."""
+def beside(
+    name: str, experiment: str, first: int, last: int, start: Path | None = None, judge: bool = True
+) -> pd.DataFrame:
+    """The talk's table `name` beside ours at those layers, or "not run" with what it costs.
+
+    With judge=False, for a run of another kind than the talk's, there is no verdict.
+    """
     theirs = talk(name)
     record = read_record(experiment, start)
     if record is None or max(map(int, record[0]["by_layer"])) < last:
@@ -73,9 +78,9 @@ def beside(name: str, experiment: str, first: int, last: int, start: Path | None
         parts["a run takes"] = theirs[[]].assign(**{f"{layers} layers": cost(layers, start)})
         return pd.concat(parts, axis=1)
     ours = over(record[0], first, last)
-    verdict = verdicts(ours, theirs).to_frame("")
     parts = {"talk": theirs, f"ours, layers {first} to {last}": ours.round(5)}
-    return pd.concat(parts | {"our average is": verdict}, axis=1)
+    verdict = {"our average is": verdicts(ours, theirs).to_frame("")} if judge else {}
+    return pd.concat(parts | verdict, axis=1)
 
 
 def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | None:
@@ -100,12 +105,14 @@ def baselines_table(found: Mapping[str, float] | None) -> pd.DataFrame:
     """`without_flow` as a table, or that it was not run."""
     if not found:
         return not_run("baselines")
-    return pd.DataFrame({"average": {method(name): found[name] for name in found}}).round(5)
+    missing = {name: "not run, for want of memory or time" for name in METHODS if name not in found}
+    told = {name: round(error, 5) for name, error in found.items()} | missing
+    return pd.DataFrame({"share wrong": {method(name): said for name, said in told.items()}})
 
 
 def method(name: str) -> str:
     """A method of `without_flow` in words."""
-    return METHODS.get(name, name.replace("layer_0", "no flow, best bandwidth, examples:"))
+    return METHODS.get(name, name.replace("layer_0", "no flow, best settings, examples:"))
 
 
 def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
@@ -153,9 +160,13 @@ class Effect(NamedTuple):
         return f"{round(self.settings[factor], 3):g}"
 
 
-def effects(record: Mapping, dataset: str) -> list[Effect]:
-    """What the study found on a data set; what broke before the last layer is left out."""
+def effects(record: Mapping, dataset: str, layer: int | None = None) -> list[Effect]:
+    """What the study found on a data set at a layer, by default the last.
+
+    Flows that broke before the last layer are left out.
+    """
     last = str(max(record["settings"]["layers"]))
+    layer = last if layer is None else str(layer)
     found: dict[str, Effect] = {}
     for run in record["runs"]:
         settings = run["configuration"]
@@ -163,7 +174,7 @@ def effects(record: Mapping, dataset: str) -> list[Effect]:
             continue
         for n, _ in record["settings"]["reads"]:
             errors = found.setdefault(str(settings), Effect(settings, {})).errors
-            errors.setdefault(n, []).append(fmean(run["by_layer"][last][f"errors_{n}"]))
+            errors.setdefault(n, []).append(fmean(run["by_layer"][layer][f"errors_{n}"]))
     return list(found.values())
 
 
@@ -179,13 +190,17 @@ def by_factor(found: list[Effect]) -> dict[str, list[Effect]]:
 
 
 def advice(grouped: Mapping[str, list[Effect]], n: int) -> str:
-    """A sentence: which value of each factor errs least with n examples, and which most."""
+    """A sentence: which value of each factor errs least with n examples, and what overlaps with it.
+
+    Values overlap whose errors range, from seed to seed, over a common number.
+    """
     told = []
     for factor, found in grouped.items():
-        first, *_, last = sorted(found, key=lambda effect: effect.mean(n))
-        least, most = f"{first.mean(n):.2%}", f"{last.mean(n):.2%}"
-        value = f"{first.label(factor)} ({least}; worst is {last.label(factor)}, {most})"
-        told.append(f"{FACTORS[factor]} {value}")
+        first, *others = sorted(found, key=lambda effect: effect.mean(n))
+        least = max(first.errors[n])
+        tied = [effect.label(factor) for effect in others if min(effect.errors[n]) <= least]
+        also = f"; {', '.join(tied)} not told apart" if tied else ""
+        told.append(f"{FACTORS[factor]} {first.label(factor)} ({first.mean(n):.2%}{also})")
     return f"With {n} examples the least errors are those of {'; '.join(told)}."
 
 

@@ -1,12 +1,10 @@
 """One run at the talk's scale: its data, its flow, its checkpoint and its record."""
 
-import json
 import platform
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -16,7 +14,7 @@ from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import Experiment
 from kflow.paper.observing import CLOCKS, Observer
-from kflow.paper.record import RECORDS
+from kflow.paper.record import RECORDS, write
 
 VALIDATION = 10_000  # training images that a validation run holds out
 AHEAD = 10  # layers of a block, where points are exchanged or a GPU plays ahead
@@ -84,7 +82,6 @@ def load(dataset: str, validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, last: dict):
     """Write what was measured: NAME.json for numbers by layer, NAME.npz for arrays."""
-    (root / RECORDS).mkdir(parents=True, exist_ok=True)
     numbers = {
         layer: {k: v for k, v in found.items() if not isinstance(v, Tensor)}
         for layer, found in path.observed.items()
@@ -104,13 +101,12 @@ def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, la
         "commit": commit(root),
         "by_layer": numbers,
     }
-    (root / RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     arrays = {"rho": path.rho.float().numpy(), "eps": path.eps.float().numpy()}
     for layer, found in (*path.observed.items(), (settings["layers"], last)):
         for key, value in found.items():
             if isinstance(value, Tensor):
                 arrays[f"{key}_{layer}"] = value.numpy()
-    np.savez_compressed(root / RECORDS / f"{name}.npz", **arrays)
+    write(root / RECORDS / f"{name}.json", record, arrays)
 
 
 def hardware(device: torch.device) -> str:
