@@ -20,9 +20,11 @@ def pool(dataset):
     return 3 * y @ torch.randn(10, 6, generator=rng) + torch.randn(800, 6, generator=rng), y
 
 
-def make(root, names=tuple(late.REMEDIES), seeds=(0,)):
-    chosen = {name: late.REMEDIES[name] for name in names}
-    return late.run(root, chosen, SCALE, SHARED, seeds, pool)
+DIGITS = [named for named in late.REMEDIES if named[1].dataset == "mnist"]
+
+
+def make(root, remedies=DIGITS, seeds=(0,)):
+    return late.run(root, remedies, SCALE, SHARED, seeds, pool)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,15 @@ def test_each_remedy_changes_what_its_name_says(record):
     assert runs["the same eps"]["6"]["step"].startswith("Constant(eps=")
 
 
+def test_clothes_begin_with_their_own_bandwidth_and_nugget(tmp_path):
+    remedy = late.Remedy(nugget=0.1, dataset="fashion_mnist", gamma_factor=0.5)
+    run = make(tmp_path, [("a nugget of a tenth", remedy)])["runs"][0]
+    factors = [read["gamma_factor"] for read in run["by_layer"].values()]
+    assert factors[:2] == [late.CLOTHES.gamma_factor] * 2 and factors[2:] == [0.5] * 2
+
+
 def test_what_was_interrupted_ends_with_the_same_numbers(tmp_path, record):
-    make(tmp_path, ("none", "shorter steps"))
+    make(tmp_path, [DIGITS[0], DIGITS[3]])
     saved = json.loads((tmp_path / "book/records/paper/late.json").read_text())["runs"]
     again = make(tmp_path)
     assert again["runs"][0] == saved[0]  # with its seconds: it was not measured again

@@ -126,9 +126,11 @@ def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
 
 def test_remedies_are_told_by_layer_and_seed():
     def went(name, seed, error):
-        return {"name": name, "seed": seed, "by_layer": {"5": {"errors_10": [error, 3 * error]}}}
+        read = {"5": {"errors_10": [error, 3 * error]}}
+        return {"name": name, "remedy": {}, "seed": seed, "by_layer": read}
 
     runs = [went("none", 0, 0.1), went("a", 0, 0.2), went("none", 1, 0.3)]
+    runs.append(went("none", 0, 0.4) | {"remedy": {"dataset": "fashion_mnist"}})
     found = report.by_remedy({"runs": runs}, 10)
     assert list(found) == ["none", "a"]
     assert found["none"].loc[5].to_dict() == pytest.approx({0: 0.2, 1: 0.6})

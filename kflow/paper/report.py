@@ -204,10 +204,12 @@ def advice(grouped: Mapping[str, list[Effect]], n: int) -> str:
     return f"With {n} examples the least errors are those of {'; '.join(told)}."
 
 
-def by_remedy(record: Mapping, n: int) -> dict[str, pd.DataFrame]:
+def by_remedy(record: Mapping, n: int, dataset: str = "mnist") -> dict[str, pd.DataFrame]:
     """By remedy of `kflow.paper.late`: errors with n examples, by layer (rows) and seed."""
     found: dict[str, dict] = {}
     for run in record["runs"]:
+        if run["remedy"].get("dataset", "mnist") != dataset:
+            continue
         read = {int(k): fmean(v[f"errors_{n}"]) for k, v in run["by_layer"].items()}
         found.setdefault(run["name"], {})[run["seed"]] = read
     return {name: pd.DataFrame(seeds) for name, seeds in found.items()}
