@@ -177,5 +177,6 @@ def _line(run: dict) -> str:
     last = max(run["by_layer"], key=int)
     read = run["by_layer"][last]
     errors = [f"{fmean(e):.2%}" for name, e in read.items() if name.startswith("errors_")]
-    said = f"{run['remedy']['dataset']}, {run['name']}, seed {run['seed']}: {' / '.join(errors)} after {last} layers"
+    name = f"{run['remedy']['dataset']}, {run['name']}, seed {run['seed']}"
+    said = f"{name}: {' / '.join(errors)} after {last} layers"
     return f"{said}, {run['seconds']:.0f} s"
