@@ -67,6 +67,8 @@ REMEDIES = (  # name, how it goes on
     ("a larger nugget", replace(CLOTHES, nugget=0.01)),
     ("a nugget of a tenth", replace(CLOTHES, nugget=0.1)),
     ("steps that fall", replace(CLOTHES, rule="falling")),
+    ("a nugget of one", replace(CLOTHES, nugget=1.0)),
+    ("a tenth, and gamma = s", replace(CLOTHES, nugget=0.1, gamma_factor=1.0)),
 )
 
 
