@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from kflow import data, paper
+from kflow.flow import KernelFlow
+from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import __main__ as command
 from kflow.paper import baselines, experiments, observing, record, runs
 from kflow.steps import MaxDisplacement, RelativeDisplacement
@@ -52,6 +54,27 @@ def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp
     assert arrays.keys() == again.keys() >= {"images_0", "images_6", "wrong_6", "predicted_6"}
     assert all((arrays[name] == again[name]).all() for name in arrays)
     assert (arrays["predicted_6"] != arrays["truth_6"]).all() and len(arrays["wrong_6"]) < 15
+
+
+def test_a_run_that_begins_as_another_shares_its_layers_and_goes_on_otherwise(few, tmp_path):
+    two = replace(TINY, nugget=0.5, begins_as="mnist", after=3)
+    runs.run("one", TINY, tmp_path)
+    runs.run("two", two, tmp_path, stop=2)
+    runs.run("two", two, tmp_path, stop=5)
+    runs.run("two", two, tmp_path)
+    (one, arrays), (other, others) = read(tmp_path, "one"), read(tmp_path, "two")
+    assert (arrays["rho"][:3] == others["rho"][:3]).all()
+    assert len(others["rho"]) == 6 and (arrays["rho"][4:] != others["rho"][4:]).all()
+    assert (arrays["images_0"] == others["images_0"]).all()
+    rng = torch.Generator().manual_seed(0)
+    x, y, x_test, _ = runs.load("mnist", False)
+    s = mean_squared_distance(x) ** 0.5
+    flow = KernelFlow(Gaussian(s), 20, RelativeDisplacement(0.1), 0.01, "float64")
+    path = flow.run(x, y, 3, rng, carry=x_test)
+    path = replace(flow, nugget=0.5).run(path.points, y, 3, rng, carry=path.carried)
+    assert np.allclose(others["rho"][3:], path.rho.float())
+    assert list(one["by_layer"]) == ["0", "4", "5", "6"]
+    assert list(other["by_layer"]) == ["0", "3", "4", "5", "6"]
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(few, tmp_path):

@@ -53,8 +53,15 @@ def test_the_last_table_is_the_deepest_that_was_reached():
     record = mnist([0, 3000, 5000], (0.1,) * 4)
     assert report.last_table(record) == (3000, 4000)
     early = mnist([0, 2000], (0.1,) * 4)
-    assert report.last_table(early) == (2000, 2000)
-    assert report.over(early, 2000, 2000)["average"].tolist() == [0.1] * 4
+    assert report.last_table(early) == (1000, 2000)
+    assert report.over(early, 1000, 2000)["average"].tolist() == [0.1] * 4
+
+
+def test_another_run_stands_beside_the_talk_without_a_verdict(tmp_path):
+    assert report.end_beside("M", "mnist", tmp_path).loc["mnist", "ours"] == "not run"
+    write(tmp_path, "mnist", mnist([0, 2000], (0.1,) * 4))
+    beside = report.end_beside("M", "mnist", tmp_path)
+    assert list(beside.columns.levels[0]) == ["talk", "ours, layers 1000 to 2000"]
 
 
 def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):

@@ -49,10 +49,10 @@ def over(numbers: Mapping, first: int, last: int) -> pd.DataFrame:
 
 
 def last_table(numbers: Mapping) -> tuple[int, int]:
-    """The last range of layers that a record tabulates and has reached; else its last layer."""
+    """The last range of layers that a record tabulates and has reached; else its last thousand."""
     deepest = max(map(int, numbers["by_layer"]))
     reached = [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest]
-    return reached[-1] if reached else (deepest, deepest)
+    return reached[-1] if reached else (max(deepest - 1000, 0), deepest)
 
 
 def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
@@ -81,6 +81,14 @@ def beside(
     parts = {"talk": theirs, f"ours, layers {first} to {last}": ours.round(5)}
     verdict = {"our average is": verdicts(ours, theirs).to_frame("")} if judge else {}
     return pd.concat(parts | verdict, axis=1)
+
+
+def end_beside(name: str, experiment: str, start: Path | None = None) -> pd.DataFrame:
+    """The talk's table `name` beside the end of a run of another kind, without a verdict."""
+    record = read_record(experiment, start)
+    if record is None:
+        return not_run(experiment, start)
+    return beside(name, experiment, *last_table(record[0]), start, judge=False)
 
 
 def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | None:

@@ -12,11 +12,12 @@ from torch import Tensor
 from kflow import data, shards
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
-from kflow.paper.experiments import Experiment
+from kflow.paper.experiments import EXPERIMENTS, Experiment
 from kflow.paper.observing import CLOCKS, Observer
 from kflow.paper.record import RECORDS, write
 
 VALIDATION = 10_000  # training images that a validation run holds out
+CHECKPOINTS = Path("_build/paper")
 AHEAD = 10  # layers of a block, where points are exchanged or a GPU plays ahead
 
 
@@ -35,31 +36,11 @@ def run(
     points. Raises FileNotFoundError, with three cures, where the full data is missing, and
     ValueError where the checkpoint is of other settings.
     """
-    x, y, x_test, y_test = (part.to(device) for part in load(experiment.dataset, validate))
-    s = mean_squared_distance(x) ** 0.5
-    kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
-    flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
-    observer = Observer(experiment, kernel, y, x_test, y_test)
+    sets = [part.to(device) for part in load(experiment.dataset, validate)]
+    s = mean_squared_distance(sets[0]) ** 0.5
     layers = min(stop or experiment.layers, experiment.layers)
-    checkpoint = root / "_build" / "paper" / f"{name}.safetensors"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    own, own_test = slice(None), slice(None)
-    if group:
-        own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
-    path = flow.run(
-        x[own],
-        y[own],
-        layers,
-        torch.Generator().manual_seed(experiment.seed),
-        carry=x_test[own_test],
-        observe=shards.on_all(observer, group) if group else observer,
-        observe_at=[k for k in experiment.observe_at() if k <= layers],
-        lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
-        checkpoint=checkpoint,
-        checkpoint_every=250,
-        progress=True,
-        group=group,
-    )
+    (root / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    path, observer, flow = _move(root / CHECKPOINTS / name, experiment, layers, sets, s, group)[:3]
     points, carried = (
         shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
     )
@@ -68,6 +49,50 @@ def run(
         last = observer.at_the_end(points, carried)
         write_record(root, name, settings, flow, path, last)
     return path
+
+
+def _move(checkpoint: Path, experiment: Experiment, layers: int, sets, s: float, group):
+    """Move to that layer: the path from layer 0, the observer, the flow and the generator."""
+    x, y, x_test, y_test = sets
+    own, own_test = slice(None), slice(None)
+    if group:
+        own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
+    points, carried, after = x[own], x_test[own_test], experiment.after
+    rng, first = torch.Generator().manual_seed(experiment.seed), None
+    if after:
+        before = replace(EXPERIMENTS[experiment.begins_as], layers=after)
+        beside = checkpoint.with_name(f"{checkpoint.name}-first")
+        first, *found, rng = _move(beside, before, min(after, layers), sets, s, group)
+        if layers <= after:
+            return first, *found, rng
+        points, carried = first.points, first.carried
+    kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
+    flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
+    observer = Observer(experiment, kernel, y, x_test, y_test)
+    observe = shards.on_all(observer, group) if group else observer
+    at = [k - after for k in experiment.observe_at() if after < k <= layers or k == after == 0]
+    path = flow.run(
+        points,
+        y[own],
+        layers - after,
+        rng,
+        carry=carried,
+        observe=lambda state: observe(state._replace(layer=state.layer + after)),
+        observe_at=at,
+        lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
+        checkpoint=checkpoint.with_suffix(".safetensors"),
+        checkpoint_every=250,
+        progress=True,
+        group=group,
+    )  # fmt: skip
+    if first:
+        path = replace(
+            path,
+            rho=torch.cat([first.rho, path.rho]),
+            eps=torch.cat([first.eps, path.eps]),
+            observed=first.observed | {k + after: found for k, found in path.observed.items()},
+        )
+    return path, observer, flow, rng
 
 
 def load(dataset: str, validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
