@@ -68,7 +68,6 @@ REMEDIES = (  # name, how it goes on
     ("a nugget of a tenth", replace(CLOTHES, nugget=0.1)),
     ("steps that fall", replace(CLOTHES, rule="falling")),
     ("a nugget of one", replace(CLOTHES, nugget=1.0)),
-    ("a tenth, and gamma = s", replace(CLOTHES, nugget=0.1, gamma_factor=1.0)),
 )
 
 
