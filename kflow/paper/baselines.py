@@ -83,7 +83,8 @@ def run(root: Path, scale: Scale = Scale(), load: Callable | None = None) -> dic
             found |= {"commit": provenance.commit(), "hardware": provenance.hardware()}
             record["parts"][name] = found
             write(path, record)
-            print(f"{name}: {found['test']}, {found['seconds']:.0f} s", file=sys.stderr, flush=True)
+            said = f"{name}: {_told(found['test'])} wrong, {found['seconds']:.0f} s"
+            print(said, file=sys.stderr, flush=True)
     return record
 
 
@@ -147,6 +148,13 @@ def _best(tried: dict[tuple[float, float], float]) -> dict:
     gamma, nugget = min(tried, key=tried.get)
     rows = [[*settings, error] for settings, error in tried.items()]
     return {"gamma_factor": gamma, "nugget": nugget, "error": tried[gamma, nugget], "tried": rows}
+
+
+def _told(test: float | dict[str, list[float]]) -> str:
+    """Errors on the test set in words, those of several draws as their mean."""
+    if not isinstance(test, dict):
+        return f"{test:.2%}"
+    return ", ".join(f"{n}: {fmean(errors):.2%}" for n, errors in test.items())
 
 
 def _vote(k: int, x, y, x_new, y_new) -> float:
