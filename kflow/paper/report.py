@@ -125,7 +125,7 @@ def method(name: str) -> str:
 
 def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
     """A table of one row that says so, with the command and what it takes."""
-    takes = "about an hour, 19 GB of memory"
+    takes = "about half an hour, 11 GB of memory"
     if name == "study":
         layers = len(study.SEEDS) * len(study.CONFIGURATIONS) * max(study.Scale().layers)
         takes = cost(layers * study.Scale().points // 60_000, start)
