@@ -63,7 +63,6 @@ REMEDIES = (  # name, how it goes on
     ("shorter steps", replace(DIGITS, delta=0.03)),
     ("steps that fall", replace(DIGITS, rule="falling")),
     ("the same eps", replace(DIGITS, rule="constant")),
-    ("a nugget of one", replace(DIGITS, nugget=1.0)),
     ("none", CLOTHES),
     ("a larger nugget", replace(CLOTHES, nugget=0.01)),
     ("a nugget of a tenth", replace(CLOTHES, nugget=0.1)),

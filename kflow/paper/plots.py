@@ -9,7 +9,7 @@ import pandas as pd
 from kflow.drawing import color
 
 EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
-REMEDIES = ("ink", "orange", "green", "blue", "purple", "red", "sky")  # the first is for none
+REMEDIES = ("ink", "orange", "green", "blue", "purple", "red")  # the first is for none
 WITHOUT = {  # baselines that know all training points: name, line
     "all_ridge": ("kernel ridge, all points", "--"),
     "neighbours": ("nearest neighbours", ":"),
