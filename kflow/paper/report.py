@@ -56,10 +56,10 @@ def last_table(numbers: Mapping) -> tuple[int, int]:
 
 
 def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
-    """Whether our average lies between the talk's least and largest value, or on which side."""
-    said = pd.Series("within the talk's range", ours.index)
-    said[ours["average"] < theirs["min"]] = "below the talk's range"
-    said[ours["average"] > theirs["max"]] = "above the talk's range"
+    """Whether our average lies within the talk's least and largest value, below or above."""
+    said = pd.Series("within", ours.index)
+    said[ours["average"] < theirs["min"]] = "below"
+    said[ours["average"] > theirs["max"]] = "above"
     return said
 
 
@@ -79,7 +79,9 @@ def beside(
         return pd.concat(parts, axis=1)
     ours = over(record[0], first, last)
     parts = {"talk": theirs, f"ours, layers {first} to {last}": ours.round(5)}
-    verdict = {"our average is": verdicts(ours, theirs).to_frame("")} if judge else {}
+    verdict = (
+        {"average, and the talk's range": verdicts(ours, theirs).to_frame("")} if judge else {}
+    )
     return pd.concat(parts | verdict, axis=1)
 
 
