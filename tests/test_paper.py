@@ -56,9 +56,19 @@ def test_a_run_that_was_stopped_ends_with_the_record_of_an_unbroken_one(few, tmp
     assert (arrays["predicted_6"] != arrays["truth_6"]).all() and len(arrays["wrong_6"]) < 15
 
 
-def test_a_run_that_begins_as_another_shares_its_layers_and_goes_on_otherwise(few, tmp_path):
+def test_a_run_that_begins_as_another_shares_its_layers_and_goes_on_otherwise(
+    few, tmp_path, monkeypatch
+):
+    seen, look = [], observing.Observer.__call__
+
+    def spy(self, state):
+        seen.append(state.layer)
+        return look(self, state)
+
+    monkeypatch.setattr(observing.Observer, "__call__", spy)
     two = replace(TINY, nugget=0.5, begins_as="mnist", after=3)
     runs.run("one", TINY, tmp_path)
+    seen.clear()
     runs.run("two", two, tmp_path, stop=2)
     runs.run("two", two, tmp_path, stop=5)
     runs.run("two", two, tmp_path)
@@ -67,14 +77,16 @@ def test_a_run_that_begins_as_another_shares_its_layers_and_goes_on_otherwise(fe
     assert len(others["rho"]) == 6 and (arrays["rho"][4:] != others["rho"][4:]).all()
     assert (arrays["images_0"] == others["images_0"]).all()
     rng = torch.Generator().manual_seed(0)
-    x, y, x_test, _ = runs.load("mnist", False)
+    x, y, x_test, y_test = runs.load("mnist", False)
     s = mean_squared_distance(x) ** 0.5
     flow = KernelFlow(Gaussian(s), 20, RelativeDisplacement(0.1), 0.01, "float64")
     path = flow.run(x, y, 3, rng, carry=x_test)
     path = replace(flow, nugget=0.5).run(path.points, y, 3, rng, carry=path.carried)
     assert np.allclose(others["rho"][3:], path.rho.float())
     assert list(one["by_layer"]) == ["0", "4", "5", "6"]
-    assert list(other["by_layer"]) == ["0", "3", "4", "5", "6"]
+    assert list(other["by_layer"]) == ["0", "3", "4", "5", "6"] and seen == [0, 3, 4, 5, 6]
+    within = observing.class_distances(path.carried, y_test)["within"]
+    assert other["by_layer"]["6"]["within"] == pytest.approx(within)
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(few, tmp_path):

@@ -53,6 +53,12 @@ def test_results_of_another_scale_are_not_mixed_in(tmp_path, capsys):
     assert record["settings"]["held"] == 20 and len(record["runs"]) == 2
 
 
+def test_results_of_configurations_that_are_not_asked_for_are_left_out(tmp_path, capsys):
+    make(tmp_path)
+    make(tmp_path, FEW[:1])
+    assert "2 results of other settings are left out" in capsys.readouterr().err
+
+
 def test_a_flow_that_breaks_keeps_what_was_read_before(tmp_path):
     _, y = points("mnist")
     pairs = torch.arange(200.0)[:, None] // 2  # two images each that coincide
