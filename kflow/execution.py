@@ -108,15 +108,21 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True, bar
     planned.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{planned.folder.parent}.lock"):
         if force or not planned.done:
-            say = print if progress else lambda *_, **__: None
+            say = _say if progress else lambda _: None
             cells = len(code(read(planned.source)))
-            say(f"{planned.name}: executing {cells} code cells ({_reason(planned)})", flush=True)
+            say(f"{planned.name}: executing {cells} code cells ({_reason(planned)})")
             run(planned, progress and bar)
-            say(f"{planned.name}: done in {planned.seconds:.0f} s", flush=True)
+            say(f"{planned.name}: done in {planned.seconds:.0f} s")
         take_prose(planned.source, planned.notebook)
         os.utime(planned.folder)
         _prune(planned.folder.parent)
     return planned
+
+
+def _say(line):
+    # In one write, with its end: print's two may be those of two processes, by turns.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def execute_all(

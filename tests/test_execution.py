@@ -116,6 +116,13 @@ def test_several_chapters_are_executed_at_once_and_the_error_of_one_loses_no_oth
     assert again["left"].seconds == made["left"].seconds and not capfd.readouterr().out
 
 
+def test_lines_of_chapters_executed_at_once_cannot_run_into_each_other(book, monkeypatch):
+    written = []
+    monkeypatch.setattr(sys.stdout, "write", written.append)
+    execution.execute("one", root=book, bar=False)
+    assert len(written) == 2 and all(text.index("\n") == len(text) - 1 for text in written)
+
+
 def test_a_chapter_asked_for_twice_at_once_is_executed_once(book):
     command = [sys.executable, "-m", "kflow.execution", "one"]
     two = [subprocess.Popen(command, cwd=book, stdout=subprocess.PIPE, text=True) for _ in "12"]
