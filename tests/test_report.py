@@ -48,11 +48,11 @@ def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
     assert short["a run takes"].iloc[0].tolist() == ["about 0.0 hours on one"]
 
 
-def test_the_last_table_is_the_deepest_that_was_reached():
-    record = mnist([0, 3000, 5000], (0.1,) * 4)
-    assert report.last_table(record) == (3000, 4000)
+def test_the_tables_of_a_record_are_those_that_were_reached_else_its_last_thousand_layers():
+    for deepest, reached in ((5000, [(3000, 4000)]), (12_000, [(3000, 4000), (11_000, 12_000)])):
+        assert report.tables(mnist([0, 3000, deepest], (0.1,) * 4)) == reached
     early = mnist([0, 2000], (0.1,) * 4)
-    assert report.last_table(early) == (1000, 2000)
+    assert report.tables(early) == [(1000, 2000)]
     assert report.over(early, 1000, 2000)["average"].tolist() == [0.1] * 4
 
 

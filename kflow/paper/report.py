@@ -48,11 +48,11 @@ def over(numbers: Mapping, first: int, last: int) -> pd.DataFrame:
     return error_table({k: {n: found[k][f"error_{n}"] for n in N_INTERP} for k in layers})
 
 
-def last_table(numbers: Mapping) -> tuple[int, int]:
-    """The last range of layers that a record tabulates and has reached; else its last thousand."""
+def tables(numbers: Mapping) -> list[tuple[int, int]]:
+    """The ranges of layers that a record tabulates and has reached; else its last thousand."""
     deepest = max(map(int, numbers["by_layer"]))
     reached = [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest]
-    return reached[-1] if reached else (max(deepest - 1000, 0), deepest)
+    return reached or [(max(deepest - 1000, 0), deepest)]
 
 
 def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
@@ -90,7 +90,7 @@ def end_beside(name: str, experiment: str, start: Path | None = None) -> pd.Data
     record = read_record(experiment, start)
     if record is None:
         return not_run(experiment, start)
-    return beside(name, experiment, *last_table(record[0]), start, judge=False)
+    return beside(name, experiment, *tables(record[0])[-1], start, judge=False)
 
 
 def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | None:
