@@ -49,7 +49,8 @@ def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
 
 
 def test_the_tables_of_a_record_are_those_that_were_reached_else_its_last_thousand_layers():
-    for deepest, reached in ((5000, [(3000, 4000)]), (12_000, [(3000, 4000), (11_000, 12_000)])):
+    of = {3500: [(2500, 3500)], 4000: [(3000, 4000)], 12_000: [(3000, 4000), (11_000, 12_000)]}
+    for deepest, reached in of.items():
         assert report.tables(mnist([0, 3000, deepest], (0.1,) * 4)) == reached
     early = mnist([0, 2000], (0.1,) * 4)
     assert report.tables(early) == [(1000, 2000)]
