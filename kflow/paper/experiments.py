@@ -76,8 +76,4 @@ EXPERIMENTS = {  # the cheap ones first
     "fashion-small-steps": Experiment(
         "fashion_mnist", 50_000, ((15_000, 25_000, 200), (49_900, 50_000, 10)), HALF, 0.03, 1e-3
     ),
-    "fashion-small-nugget-of-one": Experiment(  # as in large steps; the layer is theirs
-        "fashion_mnist", 12_000, ((8_000, 9_000, 20), (11_000, 12_000, 20)), HALF, 0.03, 1.0,
-        begins_as="fashion-small-steps", after=6_000,
-    ),
 }  # fmt: skip
