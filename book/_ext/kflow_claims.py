@@ -123,10 +123,11 @@ def table_row(stage, table, row):
     n, *talk = row
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
     run = paper_run(table["experiment"])
-    nearest = paper_run(table["nearest"]) if run is None and "nearest" in table else None
+    unfinished = run is None or run["settings"]["layers"] < table["layers"][1]
+    nearest = paper_run(table["nearest"]) if unfinished and "nearest" in table else None
     if run is None and nearest is None:
         return [*cells, *book_cells(stage, table, n)]
-    run, ranges = run or nearest, [] if nearest else [table["layers"]]
+    run, ranges = nearest or run, [] if nearest else [table["layers"]]
     ranges += [t[:2] for t in reversed(run["settings"]["tables"])]
     reached = [
         (at, found)
