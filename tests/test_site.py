@@ -208,3 +208,22 @@ def test_with_a_stated_address_pages_have_their_canonical_link(addressed):
     addressed.use_addresses(None, config)
     assert config.html_baseurl == config.ogp_site_url == "https://book.invalid/kf/"
     assert (ROOT / "book" / config.ogp_image).is_file()
+
+
+@pytest.mark.parametrize("layers, name", [(None, "other"), (7000, "other"), (50_000, "small")])
+def test_a_table_of_the_source_takes_its_own_run_once_that_is_finished(layers, name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import kflow_claims
+
+    def run(of, last):
+        settings = {"layers": last, "tables": [[last - 10, last, 10]]}
+        return {"name": of, "settings": settings, "by_layer": {
+            str(k): {"error_10": error} for k, error in ((last - 10, 0.1), (last, 0.2))
+        }}  # fmt: skip
+
+    runs = {"other": run("other", 12_000), "small": layers and run("small", layers)}
+    monkeypatch.setattr(kflow_claims, "paper_run", runs.get)
+    monkeypatch.setattr(kflow_claims, "paper_settings", lambda run: "")
+    table = {"name": "F-b", "experiment": "small", "nearest": "other", "layers": [49_990, 50_000]}
+    row = kflow_claims.table_row(None, table, [10, 0.1, 0.09, 0.2, 0.01])
+    assert row[3].startswith(f"{name}: ") and ("another run" in row[-1]) == (name == "other")
