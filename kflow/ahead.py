@@ -48,7 +48,9 @@ class Games:
         self.flow, self.training, self.labels = flow, training, labels
         self.rng, self.shards, self.mixed = rng, shards, mixed
         device = training.points.device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        on_gpu = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device, priority=-1) if on_gpu else None
+        self.main = torch.cuda.current_stream(device) if on_gpu else None
 
     def gather(self, start: int, stop: int) -> "Begun":
         """Draw the games of layers start to stop, and copy their points from where they are."""
@@ -56,11 +58,11 @@ class Games:
         draws = [game.draw(n, n_fine, self.rng) for _ in range(start, stop)]
         with torch.cuda.stream(self.stream):  # of None: nothing changes
             if self.stream:
-                self.stream.wait_stream(torch.cuda.default_stream(self.stream.device))
+                self.stream.wait_stream(self.main)
             batches = self._gather(draws)
             gathered = self.stream.record_event() if self.stream else None
         if self.stream:  # what moves the points now waits until they have been copied
-            torch.cuda.default_stream(self.stream.device).wait_event(gathered)
+            self.main.wait_event(gathered)
         return Begun(self, start, draws, batches, self.rng.get_state())
 
     def move(self, points: Tensor, layers: Sequence[Layer], away: Tensor | None = None):
@@ -76,7 +78,7 @@ class Games:
             try:
                 layer, (_, _, sound) = self.play(batches, k, strict=True)
             except checks.NotPositiveDefinite as error:
-                pair = error.pair and tuple(sample.fine[list(error.pair)].tolist())
+                pair = error.pair and tuple(sample.coarse_first()[list(error.pair)].tolist())
                 rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
                 said = f"at layer {start + k}: {error}{rows}"
                 raise checks.NotPositiveDefinite(said, pair) from error
@@ -86,7 +88,7 @@ class Games:
         raise Broken(start, "the games of a block, which could be played again,")
 
     def _gather(self, draws: list[game.Sample]) -> "_Batches":
-        fine = torch.stack([sample.fine for sample in draws])
+        fine = torch.stack([sample.coarse_first() for sample in draws])
         union, at = torch.unique(fine, return_inverse=True)
         points, labels = self.shards.rows([self.training.points, self.labels], union)
         last = torch.zeros(len(union), dtype=torch.int64)
@@ -96,10 +98,9 @@ class Games:
         at = order.argsort()[at]
         needed = [int((last > k).sum()) for k in range(len(draws))]
         here, wide = points.device, labels.device
-        coarse = torch.stack([sample.coarse for sample in draws])
         return _Batches(
             points[sent(order, here)], labels[sent(order, wide)],
-            sent(at, here), sent(at, wide), sent(coarse, wide), needed,
+            sent(at, here), sent(at, wide), needed,
         )  # fmt: skip
 
     def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
@@ -108,7 +109,7 @@ class Games:
         if self.mixed:
             z = z.bfloat16().to(z.dtype)
         wide, y = checks.wide(z), batches.labels[batches.labels_at[k]]
-        played = game.play(flow.kernel, wide, y, batches.coarse[k], flow.nugget, strict)
+        played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
         eps = torch.as_tensor(flow.step(wide, g)).to(g)
         c = eps * torch.cholesky_solve(g, played.factor)
@@ -119,6 +120,7 @@ class Games:
 class _Batches(NamedTuple):
     """All points of a block's batches, their labels, and where each game finds its own.
 
+    A game finds the points that it keeps before those that it hides.
     Games after the k-th need the first needed[k] of the points, and no others.
     """
 
@@ -126,7 +128,6 @@ class _Batches(NamedTuple):
     labels: Tensor
     at: Tensor
     labels_at: Tensor
-    coarse: Tensor
     needed: list[int]
 
 
@@ -166,7 +167,7 @@ class Begun:
         with torch.cuda.stream(stream):
             rho, eps, sound = torch.stack(self.numbers).cpu().T.tolist()
         if stream:
-            torch.cuda.default_stream(stream.device).wait_stream(stream)
+            self.games.main.wait_stream(stream)
         if not all(sound):
             self.games.explain(self.start, self.draws)
         return Block(self.layers, rho, eps, self.generator)

@@ -36,7 +36,7 @@ class Frame:
         moving = shards.any((x != first).any(dim=0))
         if not radial or not moving.any():
             moving = torch.ones_like(moving)
-        align = ALIGNED if radial and dtype == torch.float64 else 1
+        align = ALIGNED if radial and (dtype == torch.float64 or x.is_cuda) else 1
         return cls(moving, first[0, ~moving].clone(), dtype, -int(moving.sum()) % align)
 
     def take(self, x: Float[Tensor, "n d"]) -> "Cloud":

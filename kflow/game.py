@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import Kernel, cholesky, energy_of
+from kflow.interpolation import Kernel, cholesky, whiten
 from kflow.kernels import Radial, squared_distances
 
 MANY = 10**6  # points of which a draw no longer permutes all
@@ -18,6 +19,12 @@ class Sample(NamedTuple):
 
     fine: Int[Tensor, " n_fine"]
     coarse: Int[Tensor, " n_coarse"]
+
+    def coarse_first(self) -> Int[Tensor, " n_fine"]:
+        """The points of `fine`, those that are kept before those that are hidden."""
+        hidden = torch.ones(len(self.fine), dtype=torch.bool)
+        hidden[self.coarse] = False
+        return torch.cat([self.fine[self.coarse], self.fine[hidden]])
 
 
 def draw(n_points: int, n_fine: int, rng: torch.Generator) -> Sample:
@@ -92,8 +99,11 @@ class Played(NamedTuple):
     factor: Float[Tensor, "*b n n"]
 
 
-def play(kernel, z, y, coarse, nugget, strict: bool = True) -> Played:
+def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Played:
     """`rho_and_gradient` without checks of its arguments, which are float64.
+
+    coarse are positions, or a number: then so many of the first points are kept, and one Cholesky
+    factor serves both interpolants, for its leading block is the factor of theirs.
 
     A game that cannot be played raises; with strict=False all its results are NaN instead, so that
     nobody has to wait for the device to know.
@@ -116,36 +126,53 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
     r2 = squared_distances(z, z)
     energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
-    kept = energies.coarse / energies.fine
-    y_hat = torch.cholesky_solve(y, energies.factor)
-    at = coarse.unsqueeze(-1)
-    solved = torch.cholesky_solve(y.take_along_dim(at, -2), energies.factor_coarse)
-    z_hat = solved.new_zeros(*solved.shape[:-2], *y.shape[-2:])
-    z_hat = z_hat.scatter(-2, at.expand_as(solved), solved)
-    scale = 4 / energies.fine[..., None, None]
-    w = z_hat @ z_hat.mT - kept[..., None, None] * (y_hat @ y_hat.mT)
-    v = w.mul_(kernel.slope(r2)).mul_(scale)
+    kept = (energies.coarse / energies.fine)[..., None, None]
+    y_hat, z_hat = _coefficients(energies, coarse)
+    w = torch.cat([z_hat, -kept * y_hat], -1) @ torch.cat([z_hat, y_hat.expand_as(z_hat)], -1).mT
+    v = w.mul_(kernel.slope(r2)).mul_(4 / energies.fine[..., None, None])
     gradient = v.sum(-1, keepdim=True) * z - v @ z
-    return Played(1 - kept, gradient, energies.factor)
+    return Played(1 - kept[..., 0, 0], gradient, energies.factor)
 
 
 class _Energies(NamedTuple):
+    """Energies |L^-1 y|^2 of all points and of the coarse ones, the L and the L^-1 y."""
+
     fine: Tensor
     coarse: Tensor
     factor: Tensor
+    white: Tensor
     factor_coarse: Tensor
+    white_coarse: Tensor
 
 
 def _energies(gram, z, y, coarse, nugget, strict=True) -> _Energies:
-    rows = coarse.unsqueeze(-1)
-    gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
-    y_coarse, z_coarse = y.take_along_dim(rows, -2), z.take_along_dim(rows, -2)
     factor = cholesky(gram, nugget, z if strict else None)
-    factor_coarse = cholesky(gram_coarse, nugget, z_coarse if strict else None)
-    fine = energy_of(factor, y)
+    white = whiten(factor, y)
+    if isinstance(coarse, int):
+        factor_coarse, white_coarse = factor[..., :coarse, :coarse], white[..., :coarse, :]
+    else:
+        rows = coarse.unsqueeze(-1)
+        gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
+        z_coarse = z.take_along_dim(rows, -2) if strict else None
+        factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
+        white_coarse = whiten(factor_coarse, y.take_along_dim(rows, -2))
+    fine, kept = (part.square().sum((-2, -1)) for part in (white, white_coarse))
     if strict and not (fine > 0).all():
         raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
-    return _Energies(fine, energy_of(factor_coarse, y_coarse), factor, factor_coarse)
+    return _Energies(fine, kept, factor, white, factor_coarse, white_coarse)
+
+
+def _coefficients(energies: _Energies, coarse: Tensor | int) -> tuple[Tensor, Tensor]:
+    """Those of both interpolants, (..., n, c); of the coarse one they are 0 at hidden points."""
+    white, short = energies.white, energies.white_coarse
+    if isinstance(coarse, int):
+        both = torch.cat([white, F.pad(short, (0, 0, 0, white.shape[-2] - coarse))], -1)
+        both = torch.linalg.solve_triangular(energies.factor.mT, both, upper=True)
+        return both.tensor_split(2, -1)
+    y_hat = torch.linalg.solve_triangular(energies.factor.mT, white, upper=True)
+    solved = torch.linalg.solve_triangular(energies.factor_coarse.mT, short, upper=True)
+    z_hat = solved.new_zeros(*solved.shape[:-2], *white.shape[-2:])
+    return y_hat, z_hat.scatter(-2, coarse.unsqueeze(-1).expand_as(solved), solved)
 
 
 def _check(z, y, coarse, nugget):

@@ -57,7 +57,12 @@ def energy(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nug
 
 def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
     """The energy as a sum of squares, hence never negative: |L^-1 y|^2 where the Gram is L L^T."""
-    return torch.linalg.solve_triangular(factor, y, upper=False).square().sum((-2, -1))
+    return whiten(factor, y).square().sum((-2, -1))
+
+
+def whiten(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
+    """L^-1 y, whose columns have the identity for their covariance where those of y have L L^T."""
+    return torch.linalg.solve_triangular(factor, y, upper=False)
 
 
 def cholesky(

@@ -141,9 +141,8 @@ class Run:
             stop = self.layer + len(block.layers)
             if stop < self.layers and plays_ahead(self.x.device):
                 begun = self.games.gather(stop, self._stop_after(stop, every))
-            self._advance(block)
-            if begun:
                 begun.play(pending=block.layers)
+            self._advance(block)
             self.observe_here()
             if every and (self.layer % every == 0 or self.layer == self.layers):
                 self.save(checkpoint)

@@ -129,7 +129,7 @@ class _Mixed(_AnyKernel):
         k = self.kernel.of_squared(r2)
         high = k.bfloat16()
         low = (k - high).bfloat16()
-        x += F.linear(torch.cat([high, high, low], dim=1), layer.c_t)
+        x += _sum_of_halves(torch.cat([high, high, low], dim=1), layer.c_t)
 
 
 def _arithmetic(kernel: Kernel, points: Tensor, mixed: bool) -> _AnyKernel:
@@ -162,6 +162,13 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 
 def _onednn_linear(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, w, bias, "none", [], "")
+
+
+def _sum_of_halves(k: Tensor, c_t: Tensor) -> Tensor:
+    """k @ c_t.T for bf16 matrices; on CUDA no partial sum is ever rounded to bf16."""
+    if k.device.type == "cuda":
+        return torch.mm(k, c_t.mT, out_dtype=torch.float32)
+    return F.linear(k, c_t)
 
 
 def _product_of_halves(x: Tensor, z: Tensor) -> Tensor:

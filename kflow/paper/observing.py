@@ -25,6 +25,8 @@ class Observer:
 
     def __call__(self, state: State) -> dict:
         """Errors by N_I, mean squared distances, and at some layers images."""
+        if state.points.is_cuda:
+            torch.cuda.synchronize(state.points.device)
         started = clocks()
         rng = torch.Generator().manual_seed(1000 * self.experiment.seed + state.layer)
         found = elapsed("moving", self.since, started)

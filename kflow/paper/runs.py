@@ -81,7 +81,7 @@ def _move(checkpoint: Path, experiment: Experiment, layers: int, sets, s: float,
         observe_at=at,
         lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
         checkpoint=checkpoint.with_suffix(".safetensors"),
-        checkpoint_every=250,
+        checkpoint_every=250 if x.device.type == "cpu" else 5000,
         progress=True,
         group=group,
     )  # fmt: skip
@@ -144,8 +144,11 @@ def hardware(device: torch.device) -> str:
 
 def commit(root: Path) -> str:
     """The commit of the working tree, with a mark where it was changed since."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=root, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:  # no git here
+        return "unknown"
     return said.stdout.strip() or "unknown"
