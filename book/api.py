@@ -6,11 +6,11 @@ import inspect
 import kflow
 
 # imported as modules: from kflow import data
-LEAVES = ("shards", "fluctuations", "data", "figures", "execution")
+LEAVES = ("engine.shards", "fluctuations", "data", "figures.chapter", "reproduce.execution")
 HEAD = """# The library
 
-All names below are imported from `kflow`; `kflow.shards`, `kflow.data`, `kflow.figures` and
-`kflow.execution` are imported as modules. The letters: n points, m other points, d features, c
+All names below are imported from `kflow`; `shards`, `data`, `figures` and
+`reproduce.execution` are imported as modules. The letters: n points, m other points, d features, c
 outputs; `x` is (n, d) and `y` is float (n, c); every `rng` is a CPU `torch.Generator`, so that all
 devices play the same.
 [Notation](notation.md) gives the mathematical symbol of each name.

@@ -22,7 +22,7 @@ import pairs
 import yaml
 from filelock import FileLock
 
-from kflow import execution
+from kflow.reproduce import execution
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = ROOT / "_build" / "source"

@@ -4,6 +4,8 @@ from importlib import import_module
 
 from kflow.checks import NotPositiveDefinite
 from kflow.classify import error_rate, error_table
+from kflow.engine import State
+from kflow.engine import shards as shards
 from kflow.flow import FlowPath, KernelFlow
 from kflow.game import Sample, draw, rho, rho_and_gradient
 from kflow.interpolation import Interpolant, interpolate
@@ -14,7 +16,6 @@ from kflow.kernels import (
     Matern52,
     RationalQuadratic,
 )
-from kflow.running import State
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
 __all__ = [

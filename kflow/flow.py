@@ -8,14 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import checks, memory, transport
-from kflow.cloud import Frame
+from kflow import checks
+from kflow.engine import Frame, Group, Layer, Run, Shards, State, memory, transport
 from kflow.interpolation import Kernel
 from kflow.kernels import Radial
-from kflow.running import Run, State
-from kflow.shards import Group, Shards
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
-from kflow.transport import Layer
 
 Step = Constant | MaxDisplacement | RelativeDisplacement | Callable[[Tensor, Tensor], Tensor]
 

@@ -3,7 +3,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from kflow import transport
+from kflow.engine import transport
 
 PRECISIONS = {
     "cpu": ("float64", "float32", "mixed"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from kflow import execution
+from kflow.reproduce import execution
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kflow
-from kflow import checkpoint
+from kflow.engine import checkpoint
 
 
 def run(path=None, layers=60, pause=0.0, device="cpu", **change):

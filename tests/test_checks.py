@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import kflow
-from kflow import checks, transport
+from kflow import checks
+from kflow.engine import transport
 
 X, Y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.ones(6, 1)
 NOWHERE = torch.empty(6, 2, device="meta")

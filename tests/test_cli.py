@@ -8,8 +8,7 @@ import sys
 import nbformat
 import pytest
 
-from kflow import execution
-from kflow.__main__ import main
+from kflow.reproduce import execution, main
 
 CELLS = [
     ("import matplotlib.pyplot as plt\n\nfrom kflow import figures", []),
@@ -164,7 +163,7 @@ def test_info_checks_the_installation(capsys):
 
 
 def test_info_waits_for_no_large_package_but_torch():
-    code = "import sys; from kflow.__main__ import main; main(['info']); print(*sys.modules)"
+    code = "import sys; from kflow.reproduce import main; main(['info']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     large = {"scipy", "sklearn", "pandas", "matplotlib", "papermill"}
     assert not large & set(done.stdout.splitlines()[-1].split())

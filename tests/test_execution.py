@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kflow import execution
-from kflow.notebooks import cores
+from kflow.reproduce import execution
+from kflow.reproduce.notebooks import cores
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WORK = 'import os, pathlib\nout = pathlib.Path(os.environ["KFLOW_OUTPUT"])\n'
@@ -124,7 +124,7 @@ def test_lines_of_chapters_executed_at_once_cannot_run_into_each_other(book, mon
 
 
 def test_a_chapter_asked_for_twice_at_once_is_executed_once(book):
-    command = [sys.executable, "-m", "kflow.execution", "one"]
+    command = [sys.executable, "-m", "kflow.reproduce.execution", "one"]
     two = [subprocess.Popen(command, cwd=book, stdout=subprocess.PIPE, text=True) for _ in "12"]
     said = [process.communicate()[0] for process in two]
     assert [process.returncode for process in two] == [0, 0]

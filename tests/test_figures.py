@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from kflow import figures, records
+from kflow import figures
+from kflow.figures import records
 
 DATA = {"layer": np.arange(3), "error": np.array([0.3, 0.2, 0.1])}
 COLUMNS = {"layer": "layers moved so far", "error": "share of test images misclassified"}
@@ -134,7 +135,7 @@ def test_an_unknown_colour_is_refused_with_the_nearest():
 
 
 def test_a_figure_before_begin_is_refused(monkeypatch):
-    monkeypatch.setattr(figures, "_chapter", None)
+    monkeypatch.setattr(figures.chapter, "_chapter", None)
     with pytest.raises(ValueError, match="begin"):
         publish()
 
@@ -142,6 +143,6 @@ def test_a_figure_before_begin_is_refused(monkeypatch):
 def test_with_a_readers_parameters_an_interval_is_not_claimed(output, monkeypatch):
     rule = dict(kind="statistical", low=0.2, high=0.4, paper=0.3)
     assert figures.quantity("error", 0.3, **rule).kind == "statistical"
-    monkeypatch.setattr(figures._chapter, "defaults", {"layers": 500})
+    monkeypatch.setattr(figures.chapter._chapter, "defaults", {"layers": 500})
     found = figures.quantity("error", 0.9, **rule)
     assert (found.kind, found.low, found.paper) == ("single-run", None, 0.3)

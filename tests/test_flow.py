@@ -5,7 +5,8 @@ import torch
 
 import kflow
 from kflow import data as embedded
-from kflow import game, transport
+from kflow import game
+from kflow.engine import transport
 from tests import reference
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import kflow
-from kflow import ahead, memory, transport
+from kflow.engine import lookahead, memory, transport
 
 
 def run(precision="float64", layers=12, **options):
@@ -63,7 +63,7 @@ def test_playing_ahead_of_the_points_changes_no_bit(monkeypatch, tmp_path, preci
     # what a GPU does: the next block's games begin before this block has moved the points
     options = dict(lookahead=lookahead, observe_at=[5], observe=lambda s: {"x": s.points})
     plain, generator = run(precision, **options)
-    monkeypatch.setattr("kflow.running.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
     overlapping, other = run(precision, **options)
     for name in ("points", "carried", "rho", "eps"):
         assert torch.equal(getattr(plain, name), getattr(overlapping, name)), name
@@ -80,7 +80,7 @@ def test_playing_ahead_of_the_points_changes_no_bit(monkeypatch, tmp_path, preci
 def test_a_run_that_stops_while_the_next_block_is_played_resumes_where_it_was(
     monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("kflow.running.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
 
     def stop(state):
         raise ArithmeticError("enough")
@@ -94,7 +94,7 @@ def test_a_run_that_stops_while_the_next_block_is_played_resumes_where_it_was(
 
 
 def test_a_game_that_cannot_be_played_is_explained_when_played_ahead(monkeypatch):
-    monkeypatch.setattr("kflow.running.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x[7] = x[3]
     y = torch.ones(20, 1, dtype=torch.float64)
@@ -104,5 +104,5 @@ def test_a_game_that_cannot_be_played_is_explained_when_played_ahead(monkeypatch
 
 
 def test_no_device_but_a_gpu_plays_ahead():
-    assert ahead.plays_ahead(torch.device("cuda"))
-    assert not ahead.plays_ahead(torch.device("cpu"))
+    assert lookahead.plays_ahead(torch.device("cuda"))
+    assert not lookahead.plays_ahead(torch.device("cpu"))

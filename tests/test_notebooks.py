@@ -9,8 +9,8 @@ import sys
 import pytest
 import yaml
 
-from kflow import parameters
-from kflow.verify import verify
+from kflow.figures import parameters
+from kflow.reproduce.verify import verify
 from tests.site import NAMES, NOTEBOOKS, ROOT, cells, executed, module, read_json
 
 INTERNAL = re.compile(r"\b(?:from|import)\s+(?!kflow)(?:tests|book)\b")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kflow import parameters
+from kflow.figures import parameters
 
 CELL = """
 layers: int = 500        # [1, 100000] layers of the flow

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import kflow
-from kflow import paper, transport
-from kflow.performance import Machine, Plan, exponent, flop, part
+from kflow import paper
+from kflow.engine import transport
+from kflow.paper.performance import Machine, Plan, exponent, flop, part
 from tests.site import ROOT
 
 RECORD = {

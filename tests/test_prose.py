@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kflow import execution
+from kflow.reproduce import execution
 
 ROOT = execution.project(Path(__file__).parent)
 PAGES = sorted([ROOT / "index.md", *ROOT.glob("notebooks/*.md"), *ROOT.glob("book/*.md")])

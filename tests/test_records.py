@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kflow import compare, execution, records
-from kflow.records import Quantity, RecordError
+from kflow.figures import records
+from kflow.figures.records import Quantity, RecordError
+from kflow.reproduce import compare, execution
 
 ROOT = execution.project(Path(__file__).parent)
 PUBLISHED = ROOT / "book" / "records"

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from kflow import execution, paper
+from kflow import paper
 from kflow.paper import experiments, report, study
+from kflow.reproduce import execution
 
 ROOT = execution.project()
 

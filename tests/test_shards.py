@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 import kflow
-from kflow import fingerprint, shards
+from kflow.engine import fingerprint, shards
 
 N, M = 41, 7
 

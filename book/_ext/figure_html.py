@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from kflow import citation, compare, parameters, records
+from kflow.figures import parameters, records
+from kflow.reproduce import citation, compare
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "records"
 VERDICTS = {

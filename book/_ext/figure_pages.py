@@ -9,7 +9,8 @@ import figure_html
 from bs4 import BeautifulSoup
 from docutils import nodes
 
-from kflow import citation, records
+from kflow.figures import records
+from kflow.reproduce import citation
 
 ROOT = Path(__file__).resolve().parents[2]
 

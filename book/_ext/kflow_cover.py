@@ -16,7 +16,7 @@ import numpy as np
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from kflow import records
+from kflow.figures import records
 
 UNITS = 1000  # positions are written in thousandths
 MARKUP = """<link rel="stylesheet" href="_static/cover/cover.css">

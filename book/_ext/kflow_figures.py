@@ -17,7 +17,7 @@ from docutils.statemachine import StringList
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from kflow import parameters, records
+from kflow.figures import parameters, records
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]

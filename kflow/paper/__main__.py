@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from kflow import checks, shards
+from kflow import checks
+from kflow.engine import shards
 from kflow.paper import baselines, late, replay, study
 from kflow.paper.experiments import EXPERIMENTS
 from kflow.paper.record import cost

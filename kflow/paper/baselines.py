@@ -15,8 +15,10 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from kflow import data, memory, provenance
+from kflow import data
 from kflow.classify import classes, error_rate
+from kflow.engine import memory
+from kflow.figures import provenance
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import ridge

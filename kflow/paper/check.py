@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
-from kflow.compare import Row
 from kflow.paper import experiments, runs
-from kflow.verify import Report
+from kflow.reproduce.compare import Row
+from kflow.reproduce.verify import Report
 
 
 def add(report: Report, root: Path) -> Report:

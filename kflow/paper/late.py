@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kflow import provenance
+from kflow.figures import provenance
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import study

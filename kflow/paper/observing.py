@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from kflow.classify import classes, error_rate
+from kflow.engine import State
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import N_INTERP, Experiment
-from kflow.running import State
 
 CLOCKS = ("seconds", "processor_seconds")
 

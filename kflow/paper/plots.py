@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from kflow.drawing import color
+from kflow.figures.drawing import color
 
 EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
 REMEDIES = ("ink", "orange", "green", "blue", "purple", "red")  # the first is for none

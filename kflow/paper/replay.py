@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import provenance
 from kflow.classify import classes, positions
+from kflow.figures import provenance
 from kflow.paper import baselines, observing
 from kflow.paper.record import write
 

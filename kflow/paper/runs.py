@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from kflow import data, shards
+from kflow import data
+from kflow.engine import shards
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import EXPERIMENTS, Experiment

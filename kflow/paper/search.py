@@ -15,12 +15,12 @@ import torch
 
 from kflow import game
 from kflow.classify import error_rate
+from kflow.engine import State
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import runs
 from kflow.paper.experiments import HALF, step_rule
 from kflow.paper.record import write
-from kflow.running import State
 
 DRAWS = ((6000, 1), (600, 2), (60, 5), (10, 10))  # (N_I, draws); ten are one of each class
 GAMES, BATCH = 10, 600  # of the held-out points, which never play, for the rho of a reading

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kflow import checks, data, provenance
+from kflow import checks, data
 from kflow.classify import error_rate
+from kflow.figures import provenance
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import step_rule

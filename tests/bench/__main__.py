@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kflow import provenance, transport
+from kflow.engine import transport
+from kflow.figures import provenance
 from tests.bench import layers, memory, problem, ranks, rivals, roofline
 from tests.bench.accuracy import accuracy
 from tests.bench.bars import agreement, bars

@@ -7,8 +7,9 @@ products. 5 % of the displacement, in the median, is the most that is allowed.
 import torch
 
 import kflow
-from kflow import data, game, transport
-from kflow.transport import Layer
+from kflow import data, game
+from kflow.engine import transport
+from kflow.engine.transport import Layer
 from tests.bench.clock import Bench
 from tests.bench.sizes import Sizes
 

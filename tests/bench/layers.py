@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from kflow import transport
+from kflow.engine import transport
 from tests.bench.clock import Bench, Case
 from tests.bench.problem import Problem, digits
 from tests.bench.sizes import Sizes

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 import torch.distributed as dist
 
-from kflow.shards import Shards, part
+from kflow.engine.shards import Shards, part
 from tests.bench.clock import Bench
 from tests.bench.problem import digits
 from tests.bench.sizes import FULL, QUICK, Sizes

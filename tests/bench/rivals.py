@@ -5,8 +5,8 @@ import importlib.util
 import torch
 
 import kflow
-from kflow import transport
-from kflow.transport import Layer
+from kflow.engine import transport
+from kflow.engine.transport import Layer
 from tests.bench.clock import Bench, Case
 from tests.bench.layers import layer_case, precisions
 from tests.bench.peers import numpy_layer, sklearn_classify, torch_layer

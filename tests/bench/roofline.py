@@ -4,8 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from kflow import game, transport
-from kflow.transport import Layer
+from kflow import game
+from kflow.engine import transport
+from kflow.engine.transport import Layer
 from tests.bench.clock import Bench, Case
 from tests.bench.layers import layer_case, precisions
 from tests.bench.problem import Problem, digits

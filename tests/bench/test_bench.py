@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from kflow import paper
-from kflow.performance import part
+from kflow.paper.performance import part
 from tests.bench.__main__ import PARTS, main
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import kflow
-from kflow import game, transport
-from kflow.transport import Layer
+from kflow import game
+from kflow.engine import transport
+from kflow.engine.transport import Layer
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import kflow
-from kflow import transport
-from kflow.transport import Layer
+from kflow.engine import transport
+from kflow.engine.transport import Layer
 from tests.bench.peers import numpy_layer, sklearn_classify, torch_layer
 from tests.bench.problem import digits
 

@@ -12,15 +12,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow import checks, fingerprint, transport
-from kflow.ahead import Block, Broken, Games, plays_ahead
-from kflow.checkpoint import Checkpoint, refuse_other_run
-from kflow.cloud import Frame
+from kflow import checks
+from kflow.engine import fingerprint, transport
+from kflow.engine.checkpoint import Checkpoint, refuse_other_run
+from kflow.engine.frame import Frame
+from kflow.engine.layers import store
+from kflow.engine.lookahead import Block, Broken, Games, plays_ahead
+from kflow.engine.progress import Progress
+from kflow.engine.sharded_checkpoint import ShardedCheckpoint
+from kflow.engine.shards import Group, RankLost, Shards
 from kflow.kernels import Radial
-from kflow.layers import store
-from kflow.progress import Progress
-from kflow.sharded_checkpoint import ShardedCheckpoint
-from kflow.shards import Group, RankLost, Shards
 
 
 class State(NamedTuple):

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kflow.shards import Shards
-from kflow.transport import ALIGNED
+from kflow.engine.shards import Shards
+from kflow.engine.transport import ALIGNED
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def move(
 
     offsets (n,) are added to every squared distance of a point: what it is away from the batch in
     the columns that were left out. In float64 the points must be a multiple of `ALIGNED` columns
-    wide for their bits not to depend on their company; `kflow.cloud` sees to it.
+    wide for their bits not to depend on their company; `kflow.engine.frame` sees to it.
     """
     if not len(points):
         return

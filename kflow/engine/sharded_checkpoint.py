@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kflow.checkpoint import Checkpoint, State, is_manifest, read, write
-from kflow.shards import RankLost, Shards
+from kflow.engine.checkpoint import Checkpoint, State, is_manifest, read, write
+from kflow.engine.shards import RankLost, Shards
 
 
 class ShardedCheckpoint:

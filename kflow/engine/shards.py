@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kflow import checks
-from kflow.memory import sent
+from kflow.engine.memory import sent
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from time import perf_counter
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kflow import drawing, provenance, records
-from kflow.drawing import color
-from kflow.parameters import complete, of_session
-from kflow.records import Quantity
+from kflow.figures import drawing, provenance, records
+from kflow.figures.drawing import color
+from kflow.figures.parameters import complete, of_session
+from kflow.figures.records import Quantity
 
 __all__ = ["begin", "color", "publish", "quantity"]
 MIME = "application/vnd.kflow.figure+json"

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kflow import execution, records
-from kflow.compare import PASSED, Row, accept, compare
-from kflow.execution import ExecutionFailed
-from kflow.parameters import nearest
+from kflow.figures import records
+from kflow.figures.parameters import nearest
+from kflow.reproduce import execution
+from kflow.reproduce.compare import PASSED, Row, accept, compare
+from kflow.reproduce.execution import ExecutionFailed
 
 
 @dataclass(frozen=True)

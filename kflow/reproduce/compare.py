@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kflow import records
-from kflow.records import Quantity, RecordError
+from kflow.figures import records
+from kflow.figures.records import Quantity, RecordError
 
 SETTINGS = ("notebook", "parameters", "seeds", "dtype")
 PASSED = ("agrees", "not compared")

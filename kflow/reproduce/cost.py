@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kflow import execution
-from kflow.parameters import Schema
+from kflow.figures.parameters import Schema
+from kflow.reproduce import execution
 
 SIZES = re.compile(r"n|n_.*|.*layers.*|rounds|samples|draws|steps|games|repeats")
 

@@ -28,7 +28,7 @@ def commit(notebook: str = "notebooks") -> dict:
 
     `id` is None outside a repository.
     """
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return {"id": None, "date": None, "dirty": None}
     head, _, date = _git(root, "show", "-s", "--format=%H %cs", "HEAD").partition(" ")

@@ -19,12 +19,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from kflow.notebooks import ExecutionFailed, code, cores, read, run, tags, take_prose
+from kflow.reproduce.notebooks import ExecutionFailed, code, cores, read, run, tags, take_prose
 
 FORMAT = "1"  # raise it when the meaning of an execution's folder changes
 KEPT = 6  # executions of one notebook that are kept, the latest ones
 NOT_IN_A_RESULT = {  # kflow's files that no notebook imports
     "__main__.py",
+    "command_line.py",
     "execution.py",
     "notebooks.py",
     "compare.py",
@@ -242,7 +243,9 @@ def _prune(folder):
 
 def main(arguments=None) -> int:
     """List the stale chapters; with names (or "all"), execute them."""
-    parser = argparse.ArgumentParser(prog="python -m kflow.execution", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m kflow.reproduce.execution", description=main.__doc__
+    )
     parser.add_argument("name", nargs="*", help="chapters, or all")
     parser.add_argument("-j", "--jobs", type=int, default=jobs_of_make(), help="so many at once")
     options = parser.parse_args(arguments)

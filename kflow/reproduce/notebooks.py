@@ -49,7 +49,7 @@ def cores() -> int:
 
 
 def run(planned, bar: bool):
-    """Execute a planned `kflow.execution.Execution` aside, and move the result to its folder.
+    """Execute a planned `execution.Execution` aside, and move the result to its folder.
 
     `bar` shows papermill's bar on a terminal. Raises ExecutionFailed, and then leaves what there is
     in the folder `failed` beside the executions.

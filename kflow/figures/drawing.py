@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-from kflow.parameters import nearest
+from kflow.figures.parameters import nearest
 
 THEMES = {"light": "", "dark": "-dark"}  # and the ending of their files
 FORMATS = ("svg", "pdf", "png")

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kflow import checks, game, transport
-from kflow.cloud import Cloud
-from kflow.memory import sent
-from kflow.shards import Shards
-from kflow.transport import Layer
+from kflow import checks, game
+from kflow.engine import transport
+from kflow.engine.frame import Cloud
+from kflow.engine.memory import sent
+from kflow.engine.shards import Shards
+from kflow.engine.transport import Layer
 
 
 class Block(NamedTuple):

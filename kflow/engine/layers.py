@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from kflow import memory
-from kflow.transport import Layer
+from kflow.engine import memory
+from kflow.engine.transport import Layer
 
 
 class MemoryLayers(list):

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow.checkpoint import digest
-from kflow.shards import Shards
+from kflow.engine.checkpoint import digest
+from kflow.engine.shards import Shards
 
 BLOCK = 4096  # rows that are hashed at once
 

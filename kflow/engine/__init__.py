@@ -1,0 +1,12 @@
+"""How a flow is carried out: its games, the transport of all points, memory, ranks, checkpoints.
+
+`kflow.flow` is its only user in the library; what stands outside asks for what is named here.
+"""
+
+from kflow.engine import memory, shards, transport
+from kflow.engine.frame import Frame
+from kflow.engine.run import Run, State
+from kflow.engine.shards import Group, Shards
+from kflow.engine.transport import Layer
+
+__all__ = ["Frame", "Group", "Layer", "Run", "Shards", "State", "memory", "shards", "transport"]

@@ -1,0 +1,15 @@
+"""What a notebook publishes: figures with their data, their numbers and where they were made.
+
+A chapter begins with `begin("flow")` and publishes each figure by a slug that never changes.
+"""
+
+__all__ = ["begin", "color", "publish", "quantity"]
+
+
+def __getattr__(name):
+    """The names above when they are asked for: who reads a record needs no matplotlib."""
+    if name in __all__:
+        from kflow.figures import chapter
+
+        return getattr(chapter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,8 @@
+"""Run the notebooks again and judge what comes out: executions, comparison, citation, cost.
+
+`python -m kflow` is the command line; the book is built from `execution`.
+"""
+
+from kflow.reproduce.command_line import main
+
+__all__ = ["main"]
