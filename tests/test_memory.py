@@ -24,7 +24,7 @@ def test_a_flow_that_finds_no_memory_says_what_it_needed_and_what_lowers_it(tmp_
         if len(moves) > 20:
             raise memory.OUT_OF_MEMORY("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(transport, "move", full)
+    monkeypatch.setattr(transport, "move_prepared", full)
     with pytest.raises(MemoryError) as error:
         run(checkpoint=path, checkpoint_every=4)
     said = str(error.value)

@@ -13,17 +13,21 @@ import torch
 from torch import Tensor
 
 from kflow import checks, game
-from kflow.engine import transport
+from kflow.engine import cuda, transport
 from kflow.engine.frame import Cloud
 from kflow.engine.memory import sent
 from kflow.engine.shards import Shards
-from kflow.engine.transport import Layer
+from kflow.engine.transport import Layer, Prepared
+from kflow.kernels import Radial
+from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
+
+OWN_STEPS = (Constant, MaxDisplacement, RelativeDisplacement)  # which no device waits for
 
 
 class Block(NamedTuple):
     """Layers to move by, rho and eps of each, and the generator's state after their draws."""
 
-    layers: list[Layer]
+    layers: list[Prepared]
     rho: list[float]
     eps: list[float]
     generator: Tensor
@@ -48,10 +52,13 @@ class Games:
     def __init__(self, flow, training: Cloud, labels: Tensor, rng, shards: Shards, mixed: bool):
         self.flow, self.training, self.labels = flow, training, labels
         self.rng, self.shards, self.mixed = rng, shards, mixed
+        self.apply = transport.arithmetic(flow.kernel, mixed)
         device = training.points.device
         on_gpu = device.type == "cuda"
         self.stream = torch.cuda.Stream(device, priority=-1) if on_gpu else None
         self.main = torch.cuda.current_stream(device) if on_gpu else None
+        own = isinstance(flow.kernel, Radial) and isinstance(flow.step, OWN_STEPS)
+        self.outcome = cuda.Graphed(self._outcome) if on_gpu and own else self._outcome
 
     def gather(self, start: int, stop: int) -> "Begun":
         """Draw the games of layers start to stop, and copy their points from where they are."""
@@ -66,9 +73,9 @@ class Games:
             self.main.wait_event(gathered)
         return Begun(self, start, draws, batches, self.rng.get_state())
 
-    def move(self, points: Tensor, layers: Sequence[Layer], away: Tensor | None = None):
+    def move(self, points: Tensor, moves: Sequence[Prepared], away: Tensor | None = None):
         """Move points by layers with the kernel and the arithmetic of this flow."""
-        transport.move(points, away, layers, self.flow.kernel, self.mixed)
+        transport.move_prepared(points, away, moves, self.apply)
 
     def explain(self, start: int, draws: list[game.Sample]):
         """Play the games of a block again to raise what is wrong with them."""
@@ -104,18 +111,25 @@ class Games:
             sent(at, here), sent(at, wide), needed,
         )  # fmt: skip
 
-    def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Layer, Tensor]:
+    def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Prepared, Tensor]:
         """One game, and the layer that moves its points down the gradient; rho, eps, soundness."""
-        flow, z = self.flow, batches.points[batches.at[k]]
+        z, y = batches.points[batches.at[k]], batches.labels[batches.labels_at[k]]
+        found, z, c, *prepared = self._outcome(z, y, True) if strict else self.outcome(z, y)
+        return Prepared(*prepared, Layer(z, c)), found
+
+    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
+        """rho, eps and soundness of the game of a batch; then z, c and the rest of the layer."""
+        flow = self.flow
         if self.mixed:
             z = z.bfloat16().to(z.dtype)
-        wide, y = checks.wide(z), batches.labels[batches.labels_at[k]]
+        wide = checks.wide(z)
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
         eps = torch.as_tensor(flow.step(wide, g)).to(g)
         c = eps * torch.cholesky_solve(g, played.factor)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
-        return Layer(z, c.to(z)), torch.stack([played.rho, eps, sound.to(g)])
+        layer = Layer(z, c.to(z))
+        return torch.stack([played.rho, eps, sound.to(g)]), *layer, *self.apply.prepare(layer)[:3]
 
 
 class _Batches(NamedTuple):
@@ -141,10 +155,10 @@ class Begun:
     draws: list[game.Sample]
     batches: _Batches
     generator: Tensor
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[Prepared] = field(default_factory=list)
     numbers: list[Tensor] = field(default_factory=list)
 
-    def play(self, pending: Sequence[Layer] = ()) -> "Begun":
+    def play(self, pending: Sequence[Prepared] = ()) -> "Begun":
         """Let the device play the games, the `pending` layers first moving what was gathered."""
         games, points = self.games, self.batches.points
         with torch.cuda.stream(games.stream):

@@ -161,7 +161,7 @@ class Run:
             self.games.move(cloud.points, block.layers, cloud.away)
         if self.kept is not None:
             for layer in block.layers:
-                self.kept.append(layer)
+                self.kept.append(layer.layer)
         self.layer += len(block.layers)
         self.rho += block.rho
         self.eps += block.eps

@@ -7,7 +7,7 @@ point's result does not depend, to the bit, on which others are sent with it.
 
 import contextlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from kflow.engine import cuda
 from kflow.interpolation import Kernel
-from kflow.kernels import Radial
+from kflow.kernels import Gaussian, Radial
 
 PRECISIONS = ("float64", "float32", "mixed")
 ALIGNED = 8  # MKL sums rows of other lengths in an order that depends on where they lie in memory
@@ -39,14 +40,22 @@ def move(
     """Move points in place by the layers, one after the other.
 
     offsets (n,) are added to every squared distance of a point: what it is away from the batch in
-    the columns that were left out. In float64 the points must be a multiple of `ALIGNED` columns
-    wide for their bits not to depend on their company; `kflow.engine.frame` sees to it.
+    the columns that were left out. In float64 and on a GPU the points must be a multiple of
+    `ALIGNED` columns wide for their bits not to depend on their company; `kflow.engine.frame` sees
+    to it.
     """
-    if not len(points):
-        return
-    apply = _arithmetic(kernel, points, mixed)
-    prepared = [apply.prepare(layer) for layer in layers]
-    if not prepared:
+    apply = arithmetic(kernel, mixed)
+    move_prepared(points, offsets, [apply.prepare(layer) for layer in layers], apply)
+
+
+def move_prepared(
+    points: Float[Tensor, "n d"],
+    offsets: Float[Tensor, " n"] | None,
+    prepared: Sequence["Prepared"],
+    apply: "AnyKernel",
+):
+    """`move` by layers that `apply` has prepared."""
+    if not len(points) or not prepared:
         return
     rows = block_rows(points.shape[1], len(prepared[0].c_t.mT), points.device)
     for start in range(0, len(points), rows):
@@ -70,43 +79,46 @@ def block_rows(width: int, n_fine: int, device: torch.device) -> int:
     return 2048 if images else 256
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """A layer as its arithmetic wants it; `c_t` is (d, m)."""
 
     z: Tensor
     bias: Tensor | None
     c_t: Tensor
+    layer: Layer
 
 
-class _AnyKernel:
+class AnyKernel:
     """x + k(x, z) c for any callable kernel."""
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
 
-    def prepare(self, layer: Layer) -> _Prepared:
-        return _Prepared(layer.z, None, layer.c.mT.contiguous())
+    def prepare(self, layer: Layer) -> Prepared:
+        """The layer as this arithmetic wants it."""
+        return Prepared(layer.z, None, layer.c.mT.contiguous(), layer)
 
-    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+    def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
+        """Move a block of points by one layer, in place."""
         x += self.kernel(x, layer.z) @ layer.c_t.mT
 
 
-class _Full(_AnyKernel):
+class _Full(AnyKernel):
     """Radial kernels in the dtype of the points: IEEE float32 or float64."""
 
-    def prepare(self, layer: Layer) -> _Prepared:
+    def prepare(self, layer: Layer) -> Prepared:
         short = -len(layer.z) % ALIGNED  # a batch is filled up with points that have c = 0
         z, c = (F.pad(part, (0, 0, 0, short)) for part in layer)
-        return _Prepared(-2 * z, z.square().sum(1), c.mT.contiguous())
+        return Prepared(-2 * z, z.square().sum(1), c.mT.contiguous(), layer)
 
-    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+    def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
         linear = _linear(x)
         r2 = linear(x, layer.z, layer.bias)
         r2 += _norms(x, away)
         x += linear(self.kernel.of_squared(r2), layer.c_t, None)
 
 
-class _Mixed(_AnyKernel):
+class _Mixed(AnyKernel):
     """Radial kernels on bf16 matrix units, with an error of about one percent of the motion.
 
     Plain bf16 loses the motion, because c is large and alternates. Here the distances are those of
@@ -114,14 +126,20 @@ class _Mixed(_AnyKernel):
     K_h c_h + K_h c_l + K_l c_h, as one product.
     """
 
-    def prepare(self, layer: Layer) -> _Prepared:
+    def prepare(self, layer: Layer) -> Prepared:
         z = layer.z.bfloat16()
         high = layer.c.bfloat16()
         low = (layer.c - high).bfloat16()
         c_t = torch.cat([high, low, high]).mT.contiguous()
-        return _Prepared(-2 * z, z.float().square().sum(1), c_t)
+        return Prepared(-2 * z, z.float().square().sum(1), c_t, layer)
 
-    def __call__(self, x: Tensor, away: Tensor | None, layer: _Prepared):
+    def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
+        if isinstance(self.kernel, Gaussian) and cuda.fuses(x):
+            rounded, norms = cuda.round_rows(x, away)
+            products = _product_of_halves(rounded, layer.z)
+            k = cuda.gaussian_halves(products, layer.bias, norms, self.kernel.gamma)
+            x += _sum_of_halves(k, layer.c_t)
+            return
         rounded = x.bfloat16()
         r2 = _product_of_halves(rounded, layer.z)
         r2 += layer.bias
@@ -132,9 +150,10 @@ class _Mixed(_AnyKernel):
         x += _sum_of_halves(torch.cat([high, high, low], dim=1), layer.c_t)
 
 
-def _arithmetic(kernel: Kernel, points: Tensor, mixed: bool) -> _AnyKernel:
+def arithmetic(kernel: Kernel, mixed: bool) -> AnyKernel:
+    """How layers of this kernel are prepared and applied."""
     if not isinstance(kernel, Radial):
-        return _AnyKernel(kernel)
+        return AnyKernel(kernel)
     return (_Mixed if mixed else _Full)(kernel)
 
 
