@@ -97,6 +97,13 @@ class Played(NamedTuple):
     rho: Tensor
     gradient: Float[Tensor, "*b n d"]
     factor: Float[Tensor, "*b n n"]
+    inverse: Float[Tensor, "*b n n"] | None = None
+
+    def solve(self, b: Float[Tensor, "*b n d"]) -> Tensor:
+        """(K + nugget I)^-1 b."""
+        if self.inverse is None:
+            return torch.cholesky_solve(b, self.factor)
+        return self.inverse.mT @ (self.inverse @ b)
 
 
 def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Played:
@@ -131,7 +138,7 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     w = torch.cat([z_hat, -kept * y_hat], -1) @ torch.cat([z_hat, y_hat.expand_as(z_hat)], -1).mT
     v = w.mul_(kernel.slope(r2)).mul_(4 / energies.fine[..., None, None])
     gradient = v.sum(-1, keepdim=True) * z - v @ z
-    return Played(1 - kept[..., 0, 0], gradient, energies.factor)
+    return Played(1 - kept[..., 0, 0], gradient, energies.factor, energies.inverse)
 
 
 class _Energies(NamedTuple):
@@ -143,23 +150,34 @@ class _Energies(NamedTuple):
     white: Tensor
     factor_coarse: Tensor
     white_coarse: Tensor
+    inverse: Tensor | None = None
 
 
 def _energies(gram, z, y, coarse, nugget, strict=True) -> _Energies:
-    factor = cholesky(gram, nugget, z if strict else None)
-    white = whiten(factor, y)
+    factor, inverse = cholesky(gram, nugget, z if strict else None), None
     if isinstance(coarse, int):
+        inverse = _inverse(factor)
+        white = whiten(factor, y) if inverse is None else inverse @ y
         factor_coarse, white_coarse = factor[..., :coarse, :coarse], white[..., :coarse, :]
     else:
         rows = coarse.unsqueeze(-1)
         gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
         z_coarse = z.take_along_dim(rows, -2) if strict else None
+        white = whiten(factor, y)
         factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
         white_coarse = whiten(factor_coarse, y.take_along_dim(rows, -2))
     fine, kept = (part.square().sum((-2, -1)) for part in (white, white_coarse))
     if strict and not (fine > 0).all():
         raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
-    return _Energies(fine, kept, factor, white, factor_coarse, white_coarse)
+    return _Energies(fine, kept, factor, white, factor_coarse, white_coarse, inverse)
+
+
+def _inverse(factor: Tensor) -> Tensor | None:
+    """L^-1 on a GPU, where products with it take a third of the time of triangular solves."""
+    if not factor.is_cuda:
+        return None
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    return torch.linalg.solve_triangular(factor, eye, upper=False)
 
 
 def _coefficients(energies: _Energies, coarse: Tensor | int) -> tuple[Tensor, Tensor]:
@@ -167,7 +185,10 @@ def _coefficients(energies: _Energies, coarse: Tensor | int) -> tuple[Tensor, Te
     white, short = energies.white, energies.white_coarse
     if isinstance(coarse, int):
         both = torch.cat([white, F.pad(short, (0, 0, 0, white.shape[-2] - coarse))], -1)
-        both = torch.linalg.solve_triangular(energies.factor.mT, both, upper=True)
+        if energies.inverse is None:
+            both = torch.linalg.solve_triangular(energies.factor.mT, both, upper=True)
+        else:
+            both = energies.inverse.mT @ both
         return both.tensor_split(2, -1)
     y_hat = torch.linalg.solve_triangular(energies.factor.mT, white, upper=True)
     solved = torch.linalg.solve_triangular(energies.factor_coarse.mT, short, upper=True)

@@ -146,9 +146,9 @@ class EffectiveODE:
     def pull(self, z: Float[Tensor, "s n_fine d"], games: Games):
         """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
         y = self.y[games.fine][:, None]
-        rho, gradient, factor = play(self.kernel, z[:, None], y, games.coarse, self.nugget)
-        pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -gradient)
-        return rho, torch.cholesky_solve(-gradient * pace[..., None, None], factor)
+        played = play(self.kernel, z[:, None], y, games.coarse, self.nugget)
+        pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -played.gradient)
+        return played.rho, played.solve(-played.gradient * pace[..., None, None])
 
     def solve(
         self,

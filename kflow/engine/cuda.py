@@ -5,7 +5,6 @@ points takes two to three times as long. Triton comes with torch for CUDA; witho
 is used but the graph.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -25,38 +24,40 @@ def fuses(x: Tensor) -> bool:
     return triton is not None and x.is_cuda
 
 
+def has_graphs(device: torch.device) -> bool:
+    """Whether work on this device can be submitted as a graph."""
+    return device.type == "cuda"
+
+
 class Graphed:
     """A function of tensors whose shapes never change, submitted to the GPU as one graph.
 
-    The function must not wait for the device. Where it cannot be captured it is called as it is.
+    It is tried with zeros before it is captured: whatever it changes in place must not change by
+    them. It must not wait for the device.
     """
 
-    def __init__(self, function: Callable[..., Sequence[Tensor]]):
-        self.function, self.graph, self.captured = function, None, None
+    def __init__(self, function: Callable[..., Sequence[Tensor] | None]):
+        self.function, self.graph = function, None
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """What the function returns, in tensors of its own."""
-        if self.captured is None:
-            self.captured = self._capture(inputs)
-        if not self.captured:
-            return list(self.function(*inputs))
+        if self.graph is None:
+            self._capture(inputs)
         for static, given in zip(self.inputs, inputs, strict=True):
             static.copy_(given)
         self.graph.replay()
-        return [output.clone() for output in self.outputs]
+        return [output.clone() for output in self.outputs or ()]
 
-    def _capture(self, inputs) -> bool:
-        self.inputs = [given.clone() for given in inputs]
-        for _ in range(2):  # what the libraries set up at a first call cannot be captured
-            self.function(*self.inputs)
+    def _capture(self, inputs):
+        self.inputs = [torch.zeros_like(given) for given in inputs]
+        beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):  # what the libraries set up at a first call is not captured
+            for _ in range(2):
+                self.function(*self.inputs)
         self.graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(self.graph, stream=torch.cuda.current_stream()):
-                self.outputs = self.function(*self.inputs)
-        except RuntimeError as error:
-            warnings.warn(f"a game runs without a CUDA graph, slower: {error}", stacklevel=2)
-            return False
-        return True
+        with torch.cuda.graph(self.graph, stream=beside):
+            self.outputs = self.function(*self.inputs)
 
 
 if triton is not None:

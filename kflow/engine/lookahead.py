@@ -49,8 +49,17 @@ def plays_ahead(device: torch.device) -> bool:
 class Games:
     """Begins blocks of games, one after the other, drawing from rng."""
 
-    def __init__(self, flow, training: Cloud, labels: Tensor, rng, shards: Shards, mixed: bool):
-        self.flow, self.training, self.labels = flow, training, labels
+    def __init__(
+        self,
+        flow,
+        training: Cloud,
+        carried: Cloud,
+        labels: Tensor,
+        rng,
+        shards: Shards,
+        mixed: bool,
+    ):
+        self.flow, self.training, self.carried, self.labels = flow, training, carried, labels
         self.rng, self.shards, self.mixed = rng, shards, mixed
         self.apply = transport.arithmetic(flow.kernel, mixed)
         device = training.points.device
@@ -58,7 +67,7 @@ class Games:
         self.stream = torch.cuda.Stream(device, priority=-1) if on_gpu else None
         self.main = torch.cuda.current_stream(device) if on_gpu else None
         own = isinstance(flow.kernel, Radial) and isinstance(flow.step, OWN_STEPS)
-        self.outcome = cuda.Graphed(self._outcome) if on_gpu and own else self._outcome
+        self.graphs = Graphs(self) if cuda.has_graphs(device) and own else None
 
     def gather(self, start: int, stop: int) -> "Begun":
         """Draw the games of layers start to stop, and copy their points from where they are."""
@@ -77,6 +86,23 @@ class Games:
         """Move points by layers with the kernel and the arithmetic of this flow."""
         transport.move_prepared(points, away, moves, self.apply)
 
+    def move_all(self, moves: Sequence[Prepared]):
+        """Move the training points and those that are carried."""
+        if self.graphs:
+            for each in moves:
+                self.graphs.move_all(*each[:3])
+            return
+        for cloud in (self.training, self.carried):
+            self.move(cloud.points, moves, cloud.away)
+
+    def move_batches(self, batches: "_Batches", moves: Sequence[Prepared], needed: int):
+        """Move the first `needed` points of a block's batches, or more."""
+        if self.graphs:
+            for each in moves:
+                self.graphs.move_batches(*each[:3])
+        else:
+            self.move(batches.points[:needed], moves)
+
     def explain(self, start: int, draws: list[game.Sample]):
         """Play the games of a block again to raise what is wrong with them."""
         batches = self._gather(draws)
@@ -92,7 +118,7 @@ class Games:
                 raise checks.NotPositiveDefinite(said, pair) from error
             if not sound:
                 raise Broken(start + k, "the step")
-            self.move(batches.points[: batches.needed[k]], [layer])
+            self.move_batches(batches, [layer], batches.needed[k])
         raise Broken(start, "the games of a block, which could be played again,")
 
     def _gather(self, draws: list[game.Sample]) -> "_Batches":
@@ -106,18 +132,24 @@ class Games:
         at = order.argsort()[at]
         needed = [int((last > k).sum()) for k in range(len(draws))]
         here, wide = points.device, labels.device
+        points = points[sent(order, here)]
+        if self.graphs:
+            points = self.graphs.load(points)
         return _Batches(
-            points[sent(order, here)], labels[sent(order, wide)],
+            points, labels[sent(order, wide)],
             sent(at, here), sent(at, wide), needed,
         )  # fmt: skip
 
     def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Prepared, Tensor]:
         """One game, and the layer that moves its points down the gradient; rho, eps, soundness."""
         z, y = batches.points[batches.at[k]], batches.labels[batches.labels_at[k]]
-        found, z, c, *prepared = self._outcome(z, y, True) if strict else self.outcome(z, y)
+        if self.graphs and not strict:
+            found, z, c, *prepared = self.graphs.outcome(z, y)
+        else:
+            found, z, c, *prepared = self.outcome(z, y, strict)
         return Prepared(*prepared, Layer(z, c)), found
 
-    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
+    def outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
         """rho, eps and soundness of the game of a batch; then z, c and the rest of the layer."""
         flow = self.flow
         if self.mixed:
@@ -126,10 +158,37 @@ class Games:
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
         eps = torch.as_tensor(flow.step(wide, g)).to(g)
-        c = eps * torch.cholesky_solve(g, played.factor)
+        c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
         layer = Layer(z, c.to(z))
         return torch.stack([played.rho, eps, sound.to(g)]), *layer, *self.apply.prepare(layer)[:3]
+
+
+class Graphs:
+    """What a block consists of on a GPU, each launched at once: a game, and the two moves."""
+
+    def __init__(self, games: Games):
+        self.games, self.batches = games, None
+        self.outcome = cuda.Graphed(games.outcome)
+        self.move_all = cuda.Graphed(self._move_all)
+        self.move_batches = cuda.Graphed(self._move_batches)
+
+    def load(self, points: Tensor) -> Tensor:
+        """The points in the one place where `move_batches` moves them."""
+        if self.batches is None or len(self.batches) < len(points):
+            rows = transport.block_rows(points.shape[1], self.games.flow.n_fine, points.device)
+            self.batches = points.new_zeros(-(-len(points) // rows) * rows, points.shape[1])
+            self.move_batches = cuda.Graphed(self._move_batches)
+        self.batches[: len(points)] = points
+        return self.batches[: len(points)]
+
+    def _move_all(self, *prepared: Tensor):
+        moves = [Prepared(*prepared, None)]
+        for cloud in (self.games.training, self.games.carried):
+            self.games.move(cloud.points, moves, cloud.away)
+
+    def _move_batches(self, *prepared: Tensor):
+        self.games.move(self.batches, [Prepared(*prepared, None)])
 
 
 class _Batches(NamedTuple):
@@ -163,13 +222,13 @@ class Begun:
         games, points = self.games, self.batches.points
         with torch.cuda.stream(games.stream):
             if pending:
-                games.move(points, pending)
+                games.move_batches(self.batches, pending, len(points))
             for k in range(len(self.draws)):
                 layer, found = games.play(self.batches, k, strict=False)
                 self.layers.append(layer)
                 self.numbers.append(found)
                 if self.batches.needed[k]:
-                    games.move(points[: self.batches.needed[k]], [layer])
+                    games.move_batches(self.batches, [layer], self.batches.needed[k])
         return self
 
     def finish(self) -> Block:

@@ -70,7 +70,13 @@ class Run:
         self.training = self.frame.take(x)
         self.carried = self.frame.take(carry)
         self.games = Games(
-            flow, self.training, checks.wide(self.y.detach()), self.rng, self.shards, self.mixed
+            flow,
+            self.training,
+            self.carried,
+            checks.wide(self.y.detach()),
+            self.rng,
+            self.shards,
+            self.mixed,
         )
         width = self.training.points.shape[1]
         self.kept = store(
@@ -157,8 +163,7 @@ class Run:
         return min(stops)
 
     def _advance(self, block: Block):
-        for cloud in (self.training, self.carried):
-            self.games.move(cloud.points, block.layers, cloud.away)
+        self.games.move_all(block.layers)
         if self.kept is not None:
             for layer in block.layers:
                 self.kept.append(layer.layer)
