@@ -61,7 +61,7 @@ def trials() -> list[Trial]:
         Trial(digits, 1.5, 0.1, ((0, 1e-2),), 4000),
         Trial(clothes, 0.85, 0.03, ((0, 1e-3),), 7000),
         Trial(digits, 1.25, 0.05, ((0, 1e-2),), 5000),
-        Trial(clothes, 1.0, 0.03, ((0, 1e-3),), 7000),
+        Trial(clothes, 1.0, 0.03, ((0, 1e-3),), 5000),
         Trial(clothes, HALF, 0.03, ((0, 1e-2),), 7000),
         Trial(digits, 1.25, 0.1, ((0, 1e-1),), 4000),
         Trial(digits, 1.25, 0.1, ((0, 1e-3),), 4000),
