@@ -9,7 +9,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.engine import Frame, Group, Layer, Run, Shards, State, memory, transport
+from kflow.engine import (
+    Frame,
+    Group,
+    Layer,
+    Run,
+    Shards,
+    State,
+    Task,
+    arithmetic,
+    memory,
+    transport,
+)
 from kflow.interpolation import Kernel
 from kflow.kernels import Radial
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
@@ -29,14 +40,21 @@ class FlowPath:
     rho: Float[Tensor, " layers"]
     eps: Float[Tensor, " layers"]
     observed: dict[int, dict]
-    base: Kernel
-    frame: Frame
-    mixed: bool
-    layers: Iterable[Layer] | None
+    map: "LearnedMap"
 
     def __repr__(self):
         n, d = self.points.shape
         return f"FlowPath({n} points in {d} dimensions after {len(self.rho)} layers)"
+
+    @property
+    def layers(self) -> Iterable[Layer] | None:
+        """The layers that were kept: batches as seen from the frame's centre, and coefficients."""
+        return self.map.layers
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the points were moved by bf16 products."""
+        return self.map.mixed
 
     def transform(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """F of new points, by the layers that were kept.
@@ -50,16 +68,30 @@ class FlowPath:
                 "this flow kept no layers (keep_layers=False), so it cannot move new points; run "
                 "the same seed again with carry=x_new, or with keep_layers=True"
             )
-        cloud = self.frame.take(x_new.detach())
-        with transport.ieee():
-            for kept in self.layers:  # a folder gives them back on the CPU
-                layer = Layer(*(part.to(cloud.points) for part in kept))
-                transport.move(cloud.points, cloud.away, [layer], self.base, self.mixed)
-        return cloud.full()
+        return self.map(x_new)
 
     def kernel(self, x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         """The deep kernel K(F(x), F(z)). Raises what `transform` raises."""
-        return self.base(self.transform(x), self.transform(z))
+        return self.map.kernel(self.transform(x), self.transform(z))
+
+
+@dataclass(frozen=True)
+class LearnedMap:
+    """F as it was carried out: the kernel, the frame, the arithmetic, and the layers if kept."""
+
+    kernel: Kernel
+    frame: Frame
+    mixed: bool
+    layers: Iterable[Layer] | None
+
+    def __call__(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+        """F(x), by the layers."""
+        cloud = self.frame.take(x.detach())
+        with arithmetic.ieee():
+            for kept in self.layers:  # a folder gives them back on the CPU
+                layer = Layer(*(part.to(cloud.points) for part in kept))
+                transport.move(cloud.points, cloud.away, [layer], self.kernel, self.mixed)
+        return cloud.full()
 
 
 @dataclass(frozen=True)
@@ -83,9 +115,9 @@ class KernelFlow:
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
         checks.number("nugget", self.nugget, least=0)
-        if self.precision not in transport.PRECISIONS:
+        if self.precision not in arithmetic.PRECISIONS:
             raise ValueError(
-                f"precision must be one of {', '.join(transport.PRECISIONS)}, "
+                f"precision must be one of {', '.join(arithmetic.PRECISIONS)}, "
                 f"not {self.precision!r}"
             )
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
@@ -104,7 +136,7 @@ class KernelFlow:
         keep_layers: bool | str | Path = False,
         lookahead: int = 1,
         checkpoint: str | Path | None = None,
-        checkpoint_every: int = 500,
+        checkpoint_every: int | None = None,
         progress: bool = False,
         group: Group | None = None,
     ) -> FlowPath:
@@ -117,7 +149,7 @@ class KernelFlow:
         tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder)
         keeps what new points need to follow. lookahead plays that many games before all points
         move, with the same result. With a checkpoint path the state is saved every
-        checkpoint_every layers, and the same call resumes it.
+        checkpoint_every layers, or about once a minute, and the same call resumes it.
 
         With a torch.distributed group the ranks share the points: each calls this with its own
         rows of x, y and carry (`kflow.shards`), and with everything else alike; observe sees the
@@ -127,52 +159,33 @@ class KernelFlow:
         Raises ValueError or TypeError on bad arguments, NotPositiveDefinite and FloatingPointError
         with the layer at which the flow broke, OSError where a checkpoint cannot be written.
         """
-        observe_at = sorted(set(observe_at))
-        checked = (x, y, layers, rng, carry, observe, observe_at, lookahead, checkpoint_every)
-        Shards.of(0, group).together(lambda: self._check(*checked))
+        task = Task(
+            self, x, y, layers, rng, carry, observe, tuple(sorted(set(observe_at))), keep_layers,
+            lookahead, checkpoint, checkpoint_every, progress, group,
+        )  # fmt: skip
+        Shards.of(0, group).together(task.check)
         needed = memory.of_flow(
-            len(x) + (0 if carry is None else len(carry)), x.shape[1], self.n_fine, lookahead,
+            len(x) + len(task.carried), x.shape[1], self.n_fine, lookahead,
             8 if self.precision == "float64" else 4,
         )  # fmt: skip
         run = None
 
         def reached() -> str:
-            return "before layer 0" if run is None else f"at layer {run.layer}{run.kept_text()}"
-
-        with torch.no_grad(), transport.ieee(), memory.explained(needed, x.device, reached):
-            run = Run(
-                self, x, y, carry, rng, layers, keep_layers, lookahead, observe, observe_at, group
+            return (
+                "before layer 0"
+                if run is None
+                else f"at layer {run.state.layer}{run.state.kept_text()}"
             )
-            with run.checkpoint(checkpoint) as saved:
-                run.go(saved, checkpoint_every, progress)
-        return FlowPath(
-            points=run.training.full(),
-            carried=None if carry is None else run.carried.full(),
-            rho=torch.tensor(run.rho, dtype=torch.float64),
-            eps=torch.tensor(run.eps, dtype=torch.float64),
-            observed=run.observed,
-            base=self.kernel,
-            frame=run.frame,
-            mixed=run.mixed,
-            layers=run.kept,
-        )
 
-    def _check(self, x, y, layers, rng, carry, observe, observe_at, lookahead, checkpoint_every):
-        checks.points_and_labels(x, y)
-        checks.precision_there(self.precision, x.device)
-        checks.integer("layers", layers, least=0)
-        checks.generator(rng)
-        checks.integer("lookahead", lookahead, least=1)
-        checks.integer("checkpoint_every", checkpoint_every, least=1)
-        if carry is not None:
-            checks.matrix("carry", carry, columns=x.shape[1])
-            checks.same_place("carry", carry, "x", x)
-        if observe_at and observe is None:
-            raise ValueError("observe_at names layers, but observe is None; give a function")
-        for k in observe_at:
-            checks.integer("observe_at", k, least=0)
-            if k > layers:
-                raise ValueError(
-                    f"observe_at names layer {k}, beyond the {layers} layers of this run; "
-                    f"drop it or raise layers"
-                )
+        with torch.no_grad(), arithmetic.ieee(), memory.explained(needed, x.device, reached):
+            run = Run(task)
+            run.go()
+        state = run.state
+        return FlowPath(
+            points=state.training.full(),
+            carried=None if carry is None else state.carried.full(),
+            rho=torch.tensor(state.rho, dtype=torch.float64),
+            eps=torch.tensor(state.eps, dtype=torch.float64),
+            observed=state.observed,
+            map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
+        )

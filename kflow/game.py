@@ -131,6 +131,7 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
 def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     r"""With $\hat Y = K_f^{-1} y$, $\hat Z = \pi^T K_c^{-1} \pi y$ and D the energy of all points,
     $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
+    z = z - z.mean(-2, keepdim=True)  # so that the sum below cancels relative to their spread
     r2 = squared_distances(z, z)
     energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
     kept = (energies.coarse / energies.fine)[..., None, None]

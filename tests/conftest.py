@@ -3,7 +3,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from kflow.engine import transport
+from kflow.engine import arithmetic
 
 PRECISIONS = {
     "cpu": ("float64", "float32", "mixed"),
@@ -95,5 +95,5 @@ def place(request, monkeypatch):
     """Every device in every precision it has."""
     name, precision = request.param
     if name == "cpu":  # without bf16 units too: the same rounding, by float32 products
-        monkeypatch.setattr(transport, "uses_mixed", lambda asked, _: asked == "mixed")
+        monkeypatch.setattr(arithmetic, "uses_mixed", lambda asked, _: asked == "mixed")
     return Place(there(name), precision)

@@ -6,7 +6,7 @@ import torch
 
 import kflow
 from kflow import checks
-from kflow.engine import transport
+from kflow.engine import arithmetic
 
 X, Y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.ones(6, 1)
 NOWHERE = torch.empty(6, 2, device="meta")
@@ -106,4 +106,4 @@ def test_a_device_without_float64_plays_its_games_on_the_cpu():
 
     assert checks.wide(OnMps()).dtype == torch.float64
     with pytest.warns(UserWarning, match="this mps has none, and the flow runs in float32"):
-        assert not transport.uses_mixed("mixed", torch.device("mps"))
+        assert not arithmetic.uses_mixed("mixed", torch.device("mps"))

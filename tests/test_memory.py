@@ -24,7 +24,7 @@ def test_a_flow_that_finds_no_memory_says_what_it_needed_and_what_lowers_it(tmp_
         if len(moves) > 20:
             raise memory.OUT_OF_MEMORY("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(transport, "move_prepared", full)
+    monkeypatch.setattr(transport.Mover, "move", full)
     with pytest.raises(MemoryError) as error:
         run(checkpoint=path, checkpoint_every=4)
     said = str(error.value)
@@ -63,7 +63,7 @@ def test_playing_ahead_of_the_points_changes_no_bit(monkeypatch, tmp_path, preci
     # what a GPU does: the next block's games begin before this block has moved the points
     options = dict(lookahead=lookahead, observe_at=[5], observe=lambda s: {"x": s.points})
     plain, generator = run(precision, **options)
-    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.lookahead.plays_ahead", lambda device: True)
     overlapping, other = run(precision, **options)
     for name in ("points", "carried", "rho", "eps"):
         assert torch.equal(getattr(plain, name), getattr(overlapping, name)), name
@@ -80,7 +80,7 @@ def test_playing_ahead_of_the_points_changes_no_bit(monkeypatch, tmp_path, preci
 def test_a_run_that_stops_while_the_next_block_is_played_resumes_where_it_was(
     monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.lookahead.plays_ahead", lambda device: True)
 
     def stop(state):
         raise ArithmeticError("enough")
@@ -94,7 +94,7 @@ def test_a_run_that_stops_while_the_next_block_is_played_resumes_where_it_was(
 
 
 def test_a_game_that_cannot_be_played_is_explained_when_played_ahead(monkeypatch):
-    monkeypatch.setattr("kflow.engine.run.plays_ahead", lambda device: True)
+    monkeypatch.setattr("kflow.engine.lookahead.plays_ahead", lambda device: True)
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x[7] = x[3]
     y = torch.ones(20, 1, dtype=torch.float64)

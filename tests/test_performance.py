@@ -63,13 +63,13 @@ def test_without_look_ahead_no_point_moves_twice_and_every_layer_pays_all_hops()
 
 def test_the_points_that_move_ahead_are_those_that_the_engine_moves(monkeypatch):
     n, n_fine, layers = 4000, 10, 10
-    moved, move = [], transport.move_prepared
+    moved, move = [], transport.Mover.move
 
-    def counted(points, *arguments):
+    def counted(mover, points, *arguments):
         moved.append(len(points))
-        move(points, *arguments)
+        move(mover, points, *arguments)
 
-    monkeypatch.setattr(transport, "move_prepared", counted)
+    monkeypatch.setattr(transport.Mover, "move", counted)
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randn(n, 3, generator=rng), torch.ones(n, 1)
     flow = kflow.KernelFlow(kflow.Gaussian(1.0), n_fine, kflow.MaxDisplacement(0.1), 1e-2)

@@ -3,10 +3,14 @@
 `kflow.flow` is its only user in the library; what stands outside asks for what is named here.
 """
 
-from kflow.engine import memory, shards, transport
+from kflow.engine import arithmetic, memory, shards, transport
 from kflow.engine.frame import Frame
-from kflow.engine.run import Run, State
+from kflow.engine.observation import State
+from kflow.engine.run import Run, Task
 from kflow.engine.shards import Group, Shards
 from kflow.engine.transport import Layer
 
-__all__ = ["Frame", "Group", "Layer", "Run", "Shards", "State", "memory", "shards", "transport"]
+__all__ = [
+    "Frame", "Group", "Layer", "Run", "Shards", "State", "Task",
+    "arithmetic", "memory", "shards", "transport",
+]  # fmt: skip

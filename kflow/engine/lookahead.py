@@ -1,11 +1,11 @@
-"""A block of layers, its games played ahead of the points, on a scratch copy of their batches.
+"""Blocks of layers, their games played ahead of the points, on a scratch copy of their batches.
 
 The draws do not depend on where the points are, so the batches of many layers are gathered at once
 (by one exchange, where points are shared among ranks) and played before anything else moves. On a
 GPU that happens beside the transport of the block before, and the processor waits once a block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,21 +13,24 @@ import torch
 from torch import Tensor
 
 from kflow import checks, game
-from kflow.engine import cuda, transport
+from kflow.engine import graphs, transport
+from kflow.engine.batches import Batches, gather
 from kflow.engine.frame import Cloud
-from kflow.engine.memory import sent
 from kflow.engine.shards import Shards
 from kflow.engine.transport import Layer, Prepared
 from kflow.kernels import Radial
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
+FREE_OF_THE_ORIGIN = (Constant, MaxDisplacement)  # rules that no column at rest changes either
 OWN_STEPS = (Constant, MaxDisplacement, RelativeDisplacement)  # which no device waits for
 
 
 class Block(NamedTuple):
     """Layers to move by, rho and eps of each, and the generator's state after their draws."""
 
-    layers: list[Prepared]
+    stop: int
+    layers: list[Layer]
+    prepared: list[Prepared]
     rho: list[float]
     eps: list[float]
     generator: Tensor
@@ -47,201 +50,157 @@ def plays_ahead(device: torch.device) -> bool:
 
 
 class Games:
-    """Begins blocks of games, one after the other, drawing from rng."""
+    """The games of a flow of training points, in blocks; and the transport by their layers."""
 
     def __init__(
-        self,
-        flow,
-        training: Cloud,
-        carried: Cloud,
-        labels: Tensor,
-        rng,
-        shards: Shards,
-        mixed: bool,
+        self, flow, clouds: tuple[Cloud, Cloud], labels: Tensor, rng, shards: Shards, mixed: bool
     ):
-        self.flow, self.training, self.carried, self.labels = flow, training, carried, labels
+        self.flow, self.clouds, self.labels = flow, clouds, labels
+        self.training = training = clouds[0]
         self.rng, self.shards, self.mixed = rng, shards, mixed
-        self.apply = transport.arithmetic(flow.kernel, mixed)
+        self.mover = transport.mover_of(flow.kernel, mixed)
         device = training.points.device
         on_gpu = device.type == "cuda"
         self.stream = torch.cuda.Stream(device, priority=-1) if on_gpu else None
         self.main = torch.cuda.current_stream(device) if on_gpu else None
         own = isinstance(flow.kernel, Radial) and isinstance(flow.step, OWN_STEPS)
-        self.graphs = Graphs(self) if cuda.has_graphs(device) and own else None
+        self.graphs = (
+            graphs.Graphs(self._outcome, self.clouds, self.mover, flow.n_fine)
+            if own and graphs.has_graphs(device)
+            else None
+        )
 
-    def gather(self, start: int, stop: int) -> "Begun":
+    def blocks(self, start: int, stops: Sequence[int]) -> Iterator[Block]:
+        """The blocks from layer start to each of the stops.
+
+        Whoever takes a block moves all points by it (`move_all`) before taking the next.
+        """
+        begun = None
+        for k, stop in enumerate(stops):
+            if begun is None:
+                begun = self._play(self._gather(start, stop))
+            block, begun, start = self._finish(begun, stop), None, stop
+            if k + 1 < len(stops) and plays_ahead(self.training.points.device):
+                begun = self._play(self._gather(stop, stops[k + 1]), pending=block.prepared)
+            yield block
+
+    def move_all(self, block: Block):
+        """Move the training points and those that are carried by a block."""
+        if self.graphs:
+            self.graphs.move_all(block.prepared)
+        else:
+            for cloud in self.clouds:
+                self.mover.move(cloud.points, cloud.away, block.prepared)
+
+    def _gather(self, start: int, stop: int) -> "_Begun":
         """Draw the games of layers start to stop, and copy their points from where they are."""
         n, n_fine = self.shards.total, self.flow.n_fine
         draws = [game.draw(n, n_fine, self.rng) for _ in range(start, stop)]
         with torch.cuda.stream(self.stream):  # of None: nothing changes
             if self.stream:
                 self.stream.wait_stream(self.main)
-            batches = self._gather(draws)
+            batches = self._batches(draws)
             gathered = self.stream.record_event() if self.stream else None
         if self.stream:  # what moves the points now waits until they have been copied
             self.main.wait_event(gathered)
-        return Begun(self, start, draws, batches, self.rng.get_state())
+        return _Begun(start, draws, batches, self.rng.get_state())
 
-    def move(self, points: Tensor, moves: Sequence[Prepared], away: Tensor | None = None):
-        """Move points by layers with the kernel and the arithmetic of this flow."""
-        transport.move_prepared(points, away, moves, self.apply)
+    def _batches(self, draws: list[game.Sample]) -> Batches:
+        batches = gather(self.training.points, self.labels, draws, self.shards)
+        return batches._replace(points=self.graphs.load(batches.points)) if self.graphs else batches
 
-    def move_all(self, moves: Sequence[Prepared]):
-        """Move the training points and those that are carried."""
-        if self.graphs:
-            for each in moves:
-                self.graphs.move_all(*each[:3])
-            return
-        for cloud in (self.training, self.carried):
-            self.move(cloud.points, moves, cloud.away)
+    def _play(self, begun: "_Begun", pending: Sequence[Prepared] = ()) -> "_Begun":
+        """Let the device play the games, the `pending` layers first moving what was gathered."""
+        batches = begun.batches
+        with torch.cuda.stream(self.stream):
+            self._move_batches(batches, pending, len(batches.points))
+            for k in range(len(begun.draws)):
+                found, layer, prepared = self._layer(batches, k)
+                begun.layers.append(layer)
+                begun.prepared.append(prepared)
+                begun.numbers.append(found)
+                self._move_batches(batches, [prepared], batches.needed[k])
+        return begun
 
-    def move_batches(self, batches: "_Batches", moves: Sequence[Prepared], needed: int):
+    def _move_batches(self, batches: Batches, layers: Sequence[Prepared], needed: int):
         """Move the first `needed` points of a block's batches, or more."""
+        if not needed or not layers:
+            return
         if self.graphs:
-            for each in moves:
-                self.graphs.move_batches(*each[:3])
+            self.graphs.move_batches(layers)
         else:
-            self.move(batches.points[:needed], moves)
+            self.mover.move(batches.points[:needed], None, layers)
 
-    def explain(self, start: int, draws: list[game.Sample]):
+    def _finish(self, begun: "_Begun", stop: int) -> Block:
+        """Wait for the games.
+
+        Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
+        the points must then be where they are before the block.
+        """
+        with torch.cuda.stream(self.stream):
+            rho, eps, sound = torch.stack(begun.numbers).cpu().T.tolist()
+        if self.stream:
+            self.main.wait_stream(self.stream)
+        if not all(sound):
+            self._explain(begun)
+        return Block(stop, begun.layers, begun.prepared, rho, eps, begun.generator)
+
+    def _explain(self, begun: "_Begun"):
         """Play the games of a block again to raise what is wrong with them."""
-        batches = self._gather(draws)
-        for k, sample in enumerate(draws):
+        batches = self._batches(begun.draws)
+        for k, sample in enumerate(begun.draws):
             if not torch.isfinite(batches.points[batches.at[k]]).all():
-                raise Broken(start + k, "the points")
+                raise Broken(begun.start + k, "the points")
             try:
-                layer, (_, _, sound) = self.play(batches, k, strict=True)
+                (_, _, sound), _, prepared = self._layer(batches, k, strict=True)
             except checks.NotPositiveDefinite as error:
                 pair = error.pair and tuple(sample.coarse_first()[list(error.pair)].tolist())
                 rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
-                said = f"at layer {start + k}: {error}{rows}"
+                said = f"at layer {begun.start + k}: {error}{rows}"
                 raise checks.NotPositiveDefinite(said, pair) from error
             if not sound:
-                raise Broken(start + k, "the step")
-            self.move_batches(batches, [layer], batches.needed[k])
-        raise Broken(start, "the games of a block, which could be played again,")
+                raise Broken(begun.start + k, "the step")
+            self._move_batches(batches, [prepared], batches.needed[k])
+        raise Broken(begun.start, "the games of a block, which could be played again,")
 
-    def _gather(self, draws: list[game.Sample]) -> "_Batches":
-        fine = torch.stack([sample.coarse_first() for sample in draws])
-        union, at = torch.unique(fine, return_inverse=True)
-        points, labels = self.shards.rows([self.training.points, self.labels], union)
-        last = torch.zeros(len(union), dtype=torch.int64)
-        for k, positions in enumerate(at):
-            last[positions] = k
-        order = last.argsort(descending=True, stable=True)  # the points needed longest come first
-        at = order.argsort()[at]
-        needed = [int((last > k).sum()) for k in range(len(draws))]
-        here, wide = points.device, labels.device
-        points = points[sent(order, here)]
-        if self.graphs:
-            points = self.graphs.load(points)
-        return _Batches(
-            points, labels[sent(order, wide)],
-            sent(at, here), sent(at, wide), needed,
-        )  # fmt: skip
-
-    def play(self, batches: "_Batches", k: int, strict: bool) -> tuple[Prepared, Tensor]:
-        """One game, and the layer that moves its points down the gradient; rho, eps, soundness."""
+    def _layer(self, batches: Batches, k: int, strict: bool = False):
+        """rho, eps and soundness of the k-th game, and its layer, as it is and prepared."""
         z, y = batches.points[batches.at[k]], batches.labels[batches.labels_at[k]]
         if self.graphs and not strict:
             found, z, c, *prepared = self.graphs.outcome(z, y)
         else:
-            found, z, c, *prepared = self.outcome(z, y, strict)
-        return Prepared(*prepared, Layer(z, c)), found
+            found, z, c, *prepared = self._outcome(z, y, strict)
+        return found, Layer(z, c), Prepared(*prepared)
 
-    def outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
-        """rho, eps and soundness of the game of a batch; then z, c and the rest of the layer."""
+    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
+        """A game and the layer that moves its points down the gradient, as a row of tensors."""
         flow = self.flow
         if self.mixed:
             z = z.bfloat16().to(z.dtype)
         wide = checks.wide(z)
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
-        eps = torch.as_tensor(flow.step(wide, g)).to(g)
+        eps = torch.as_tensor(self._eps(wide, g)).to(g)
         c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
         layer = Layer(z, c.to(z))
-        return torch.stack([played.rho, eps, sound.to(g)]), *layer, *self.apply.prepare(layer)[:3]
+        return torch.stack([played.rho, eps, sound.to(g)]), *layer, *self.mover.prepare(layer)
 
-
-class Graphs:
-    """What a block consists of on a GPU, each launched at once: a game, and the two moves."""
-
-    def __init__(self, games: Games):
-        self.games, self.batches = games, None
-        self.outcome = cuda.Graphed(games.outcome)
-        self.move_all = cuda.Graphed(self._move_all)
-        self.move_batches = cuda.Graphed(self._move_batches)
-
-    def load(self, points: Tensor) -> Tensor:
-        """The points in the one place where `move_batches` moves them."""
-        if self.batches is None or len(self.batches) < len(points):
-            rows = transport.block_rows(points.shape[1], self.games.flow.n_fine, points.device)
-            self.batches = points.new_zeros(-(-len(points) // rows) * rows, points.shape[1])
-            self.move_batches = cuda.Graphed(self._move_batches)
-        self.batches[: len(points)] = points
-        return self.batches[: len(points)]
-
-    def _move_all(self, *prepared: Tensor):
-        moves = [Prepared(*prepared, None)]
-        for cloud in (self.games.training, self.games.carried):
-            self.games.move(cloud.points, moves, cloud.away)
-
-    def _move_batches(self, *prepared: Tensor):
-        self.games.move(self.batches, [Prepared(*prepared, None)])
-
-
-class _Batches(NamedTuple):
-    """All points of a block's batches, their labels, and where each game finds its own.
-
-    A game finds the points that it keeps before those that it hides.
-    Games after the k-th need the first needed[k] of the points, and no others.
-    """
-
-    points: Tensor
-    labels: Tensor
-    at: Tensor
-    labels_at: Tensor
-    needed: list[int]
+    def _eps(self, z: Tensor, g: Tensor):
+        if isinstance(self.flow.step, FREE_OF_THE_ORIGIN):
+            return self.flow.step(z, g)
+        frame = self.training.frame  # others are shown the points where the caller has them
+        return self.flow.step(frame.placed(z), frame.spread(g))
 
 
 @dataclass
-class Begun:
-    """A block whose points were gathered; then its games are played, then they are finished."""
+class _Begun:
+    """A block whose points were gathered; then its games are played, then it is finished."""
 
-    games: Games
     start: int
     draws: list[game.Sample]
-    batches: _Batches
+    batches: Batches
     generator: Tensor
-    layers: list[Prepared] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    prepared: list[Prepared] = field(default_factory=list)
     numbers: list[Tensor] = field(default_factory=list)
-
-    def play(self, pending: Sequence[Prepared] = ()) -> "Begun":
-        """Let the device play the games, the `pending` layers first moving what was gathered."""
-        games, points = self.games, self.batches.points
-        with torch.cuda.stream(games.stream):
-            if pending:
-                games.move_batches(self.batches, pending, len(points))
-            for k in range(len(self.draws)):
-                layer, found = games.play(self.batches, k, strict=False)
-                self.layers.append(layer)
-                self.numbers.append(found)
-                if self.batches.needed[k]:
-                    games.move_batches(self.batches, [layer], self.batches.needed[k])
-        return self
-
-    def finish(self) -> Block:
-        """Wait for the games.
-
-        Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
-        the points must then be where they are before layer `start`.
-        """
-        stream = self.games.stream
-        with torch.cuda.stream(stream):
-            rho, eps, sound = torch.stack(self.numbers).cpu().T.tolist()
-        if stream:
-            self.games.main.wait_stream(stream)
-        if not all(sound):
-            self.games.explain(self.start, self.draws)
-        return Block(self.layers, rho, eps, self.generator)

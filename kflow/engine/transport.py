@@ -5,8 +5,6 @@ points x batch ever exists. Every block has the same number of rows (the last on
 point's result does not depend, to the bit, on which others are sent with it.
 """
 
-import contextlib
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,11 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow.engine import cuda
+from kflow.engine import fused
+from kflow.engine.arithmetic import has_bf16_tiles
 from kflow.interpolation import Kernel
 from kflow.kernels import Gaussian, Radial
 
-PRECISIONS = ("float64", "float32", "mixed")
 ALIGNED = 8  # MKL sums rows of other lengths in an order that depends on where they lie in memory
 
 
@@ -44,31 +42,8 @@ def move(
     `ALIGNED` columns wide for their bits not to depend on their company; `kflow.engine.frame` sees
     to it.
     """
-    apply = arithmetic(kernel, mixed)
-    move_prepared(points, offsets, [apply.prepare(layer) for layer in layers], apply)
-
-
-def move_prepared(
-    points: Float[Tensor, "n d"],
-    offsets: Float[Tensor, " n"] | None,
-    prepared: Sequence["Prepared"],
-    apply: "AnyKernel",
-):
-    """`move` by layers that `apply` has prepared."""
-    if not len(points) or not prepared:
-        return
-    rows = block_rows(points.shape[1], len(prepared[0].c_t.mT), points.device)
-    for start in range(0, len(points), rows):
-        block = points[start : start + rows]
-        away = None if offsets is None else offsets[start : start + rows]
-        n = len(block)
-        if n < rows:
-            block = F.pad(block, (0, 0, 0, rows - n))
-            away = None if away is None else F.pad(away, (0, rows - n))
-        for layer in prepared:
-            apply(block, away, layer)
-        if n < rows:
-            points[start:] = block[:n]
+    mover = mover_of(kernel, mixed)
+    mover.move(points, offsets, [mover.prepare(layer) for layer in layers])
 
 
 def block_rows(width: int, n_fine: int, device: torch.device) -> int:
@@ -85,40 +60,57 @@ class Prepared(NamedTuple):
     z: Tensor
     bias: Tensor | None
     c_t: Tensor
-    layer: Layer
 
 
-class AnyKernel:
-    """x + k(x, z) c for any callable kernel."""
+class Mover:
+    """x + k(x, z) c for any callable kernel; its heirs are for radial ones."""
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
 
     def prepare(self, layer: Layer) -> Prepared:
         """The layer as this arithmetic wants it."""
-        return Prepared(layer.z, None, layer.c.mT.contiguous(), layer)
+        return Prepared(layer.z, None, layer.c.mT.contiguous())
 
     def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
         """Move a block of points by one layer, in place."""
         x += self.kernel(x, layer.z) @ layer.c_t.mT
 
+    def move(self, points: Tensor, offsets: Tensor | None, layers: Sequence[Prepared]):
+        """Move points in place by layers that were prepared, all of them a block at a time."""
+        if not len(points) or not layers:
+            return
+        rows = block_rows(points.shape[1], len(layers[0].c_t.mT), points.device)
+        for start in range(0, len(points), rows):
+            block = points[start : start + rows]
+            away = None if offsets is None else offsets[start : start + rows]
+            n = len(block)
+            if n < rows:
+                block = F.pad(block, (0, 0, 0, rows - n))
+                away = None if away is None else F.pad(away, (0, rows - n))
+            for layer in layers:
+                self(block, away, layer)
+            if n < rows:
+                points[start:] = block[:n]
 
-class _Full(AnyKernel):
+
+class _Full(Mover):
     """Radial kernels in the dtype of the points: IEEE float32 or float64."""
 
     def prepare(self, layer: Layer) -> Prepared:
         short = -len(layer.z) % ALIGNED  # a batch is filled up with points that have c = 0
         z, c = (F.pad(part, (0, 0, 0, short)) for part in layer)
-        return Prepared(-2 * z, z.square().sum(1), c.mT.contiguous(), layer)
+        return Prepared(-2 * z, z.square().sum(1), c.mT.contiguous())
 
     def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
         linear = _linear(x)
         r2 = linear(x, layer.z, layer.bias)
         r2 += _norms(x, away)
+        r2.clamp_min_(0)  # what rounding made negative, far from the origin
         x += linear(self.kernel.of_squared(r2), layer.c_t, None)
 
 
-class _Mixed(AnyKernel):
+class _Mixed(Mover):
     """Radial kernels on bf16 matrix units, with an error of about one percent of the motion.
 
     Plain bf16 loses the motion, because c is large and alternates. Here the distances are those of
@@ -131,29 +123,29 @@ class _Mixed(AnyKernel):
         high = layer.c.bfloat16()
         low = (layer.c - high).bfloat16()
         c_t = torch.cat([high, low, high]).mT.contiguous()
-        return Prepared(-2 * z, z.float().square().sum(1), c_t, layer)
+        return Prepared(-2 * z, z.float().square().sum(1), c_t)
 
     def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
-        if isinstance(self.kernel, Gaussian) and cuda.fuses(x):
-            rounded, norms = cuda.round_rows(x, away)
+        if isinstance(self.kernel, Gaussian) and fused.fuses(x):
+            rounded, norms = fused.round_rows(x, away)
             products = _product_of_halves(rounded, layer.z)
-            k = cuda.gaussian_halves(products, layer.bias, norms, self.kernel.gamma)
+            k = fused.gaussian_halves(products, layer.bias, norms, self.kernel.gamma)
             x += _sum_of_halves(k, layer.c_t)
             return
         rounded = x.bfloat16()
         r2 = _product_of_halves(rounded, layer.z)
         r2 += layer.bias
         r2 += _norms(rounded.float(), away)
-        k = self.kernel.of_squared(r2)
+        k = self.kernel.of_squared(r2.clamp_min_(0))
         high = k.bfloat16()
         low = (k - high).bfloat16()
         x += _sum_of_halves(torch.cat([high, high, low], dim=1), layer.c_t)
 
 
-def arithmetic(kernel: Kernel, mixed: bool) -> AnyKernel:
+def mover_of(kernel: Kernel, mixed: bool) -> Mover:
     """How layers of this kernel are prepared and applied."""
     if not isinstance(kernel, Radial):
-        return AnyKernel(kernel)
+        return Mover(kernel)
     return (_Mixed if mixed else _Full)(kernel)
 
 
@@ -175,7 +167,6 @@ def _is_cpu_float32(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 
-SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32 sums; on CUDA
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -204,36 +195,3 @@ def _product_of_halves(x: Tensor, z: Tensor) -> Tensor:
         return F.linear(x, z)
     finally:
         matmul.fp32_precision = before
-
-
-def has_bf16_tiles() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
-    return bool(torch.cpu._is_amx_tile_supported())
-
-
-def uses_mixed(precision: str, device: torch.device) -> bool:
-    """Whether `precision` means bf16 products on this device; says so where it cannot."""
-    if precision != "mixed":
-        return False
-    if device.type == "cuda":
-        lacks = "" if SUMS_BF16_WIDELY else f"torch {torch.__version__} cannot return their sums"
-    else:
-        lacks = "" if device.type == "cpu" and has_bf16_tiles() else f"this {device.type} has none"
-    if lacks:
-        warnings.warn(
-            f'precision "mixed" needs bf16 matrix units (a CUDA GPU with torch 2.8, or a CPU with '
-            f"AMX); {lacks}, and the flow runs in float32",
-            stacklevel=3,
-        )
-    return not lacks
-
-
-@contextlib.contextmanager
-def ieee():
-    """Float32 products in IEEE float32, whatever the process allows elsewhere (TF32, bf16)."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

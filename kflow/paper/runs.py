@@ -82,7 +82,6 @@ def _move(checkpoint: Path, experiment: Experiment, layers: int, sets, s: float,
         observe_at=at,
         lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
         checkpoint=checkpoint.with_suffix(".safetensors"),
-        checkpoint_every=250 if x.device.type == "cpu" else 5000,
         progress=True,
         group=group,
     )  # fmt: skip

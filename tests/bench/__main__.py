@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kflow.engine import transport
+from kflow.engine import arithmetic
 from kflow.figures import provenance
 from tests.bench import layers, memory, problem, ranks, rivals, roofline
 from tests.bench.accuracy import accuracy
@@ -50,7 +50,7 @@ def measure(device: str, sizes: Sizes) -> tuple[dict, list[list[float]]]:
     """The record of one run, and the single times of each of its rows."""
     start, load = time.monotonic(), os.getloadavg()
     bench = Bench(device)
-    with transport.ieee():
+    with arithmetic.ieee():
         for part in PARTS:
             part(bench, sizes)
     record = {

@@ -1,11 +1,7 @@
-"""What a CUDA GPU does in fewer launches: two fused kernels, and a whole game as one graph.
+"""The pointwise part of the transport on a CUDA GPU: two kernels of Triton, which torch comes with.
 
-A launch from Python takes longer than most of the kernels launched; without these a layer of 70000
-points takes two to three times as long. Triton comes with torch for CUDA; without it, nothing here
-is used but the graph.
+Without them twelve kernels of torch read and write what these read and write once.
 """
-
-from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,48 +12,12 @@ try:
 except ImportError:  # torch for a CPU comes without
     triton = None
 
-AT_ONCE = 1024  # of a row that one program handles at once
+AT_ONCE = 1024  # columns of a row that one program handles at once
 
 
 def fuses(x: Tensor) -> bool:
     """Whether the fused kernels can be used where x is."""
     return triton is not None and x.is_cuda
-
-
-def has_graphs(device: torch.device) -> bool:
-    """Whether work on this device can be submitted as a graph."""
-    return device.type == "cuda"
-
-
-class Graphed:
-    """A function of tensors whose shapes never change, submitted to the GPU as one graph.
-
-    It is tried with zeros before it is captured: whatever it changes in place must not change by
-    them. It must not wait for the device.
-    """
-
-    def __init__(self, function: Callable[..., Sequence[Tensor] | None]):
-        self.function, self.graph = function, None
-
-    def __call__(self, *inputs: Tensor) -> list[Tensor]:
-        """What the function returns, in tensors of its own."""
-        if self.graph is None:
-            self._capture(inputs)
-        for static, given in zip(self.inputs, inputs, strict=True):
-            static.copy_(given)
-        self.graph.replay()
-        return [output.clone() for output in self.outputs or ()]
-
-    def _capture(self, inputs):
-        self.inputs = [torch.zeros_like(given) for given in inputs]
-        beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):  # what the libraries set up at a first call is not captured
-            for _ in range(2):
-                self.function(*self.inputs)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=beside):
-            self.outputs = self.function(*self.inputs)
 
 
 if triton is not None:

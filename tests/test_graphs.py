@@ -5,7 +5,7 @@ import torch
 
 import kflow
 from kflow import game
-from kflow.engine import cuda
+from kflow.engine import fused, graphs
 from tests.conftest import case
 
 
@@ -18,7 +18,7 @@ def gpu():
 def test_rounded_rows_are_bf16_and_their_norms_those_of_what_was_rounded(gpu, rng, width):
     x = torch.randn(33, width, generator=rng).to(gpu)
     for away in (None, torch.rand(33, generator=rng).to(gpu)):
-        rounded, norms = cuda.round_rows(x, away)
+        rounded, norms = fused.round_rows(x, away)
         assert torch.equal(rounded, x.bfloat16())
         wanted = x.bfloat16().double().square().sum(1) + (0 if away is None else away)
         torch.testing.assert_close(norms.double(), wanted, rtol=1e-6, atol=0)
@@ -30,7 +30,7 @@ def test_the_halves_of_a_gaussian_add_up_to_it(gpu, rng, m):
         part.to(gpu)
         for part in (-3 * torch.rand(40, m, generator=rng), torch.ones(m), torch.ones(40))
     )
-    high, again, low = cuda.gaussian_halves(products, bias, norms, 1.3).double().tensor_split(3, 1)
+    high, again, low = fused.gaussian_halves(products, bias, norms, 1.3).double().tensor_split(3, 1)
     r2 = (products.double() + 2).clamp_min(0)  # rounding may make a squared distance negative
     assert torch.equal(high, again)
     torch.testing.assert_close(high + low, (r2 / -(1.3**2)).exp(), rtol=2e-5, atol=0)
@@ -77,8 +77,8 @@ class Repeated:
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_what_is_submitted_as_a_graph_moves_all_points_alike(precision, monkeypatch):
     plain = run(precision, "cpu")
-    monkeypatch.setattr(cuda, "has_graphs", lambda device: True)
-    monkeypatch.setattr(cuda, "Graphed", Repeated)
+    monkeypatch.setattr(graphs, "has_graphs", lambda device: True)
+    monkeypatch.setattr(graphs, "Graphed", Repeated)
     assert same_bits(run(precision, "cpu"), plain)
 
 
@@ -91,13 +91,13 @@ def test_a_graph_gives_the_same_bits(gpu, precision, monkeypatch):
     graphed = run(precision)
     # 20 games, 20 moves of all points; those of the batches, those that are still to come included
     assert len(replays) >= 20 + 20 + 16
-    monkeypatch.setattr(cuda, "has_graphs", lambda device: False)
+    monkeypatch.setattr(graphs, "has_graphs", lambda device: False)
     assert same_bits(run(precision), graphed)
 
 
 def test_the_fused_kernels_move_as_the_plain_ones_do(gpu, monkeypatch):
     fused = run().points
-    monkeypatch.setattr(cuda, "fuses", lambda x: False)
+    monkeypatch.setattr(fused, "fuses", lambda x: False)
     plain, start = run().points, points("cuda")[0]
     moved, apart = (plain - start).norm(dim=1), (fused - plain).norm(dim=1)
     assert float((apart / moved).median()) < 0.05

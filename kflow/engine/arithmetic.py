@@ -1,0 +1,42 @@
+"""The precisions of a flow's positions, and what this machine has for them."""
+
+import contextlib
+import warnings
+
+import torch
+
+PRECISIONS = ("float64", "float32", "mixed")
+SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32 sums; on CUDA
+
+
+def has_bf16_tiles() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def uses_mixed(precision: str, device: torch.device) -> bool:
+    """Whether `precision` means bf16 products on this device; says so where it cannot."""
+    if precision != "mixed":
+        return False
+    if device.type == "cuda":
+        lacks = "" if SUMS_BF16_WIDELY else f"torch {torch.__version__} cannot return their sums"
+    else:
+        lacks = "" if device.type == "cpu" and has_bf16_tiles() else f"this {device.type} has none"
+    if lacks:
+        warnings.warn(
+            f'precision "mixed" needs bf16 matrix units (a CUDA GPU with torch 2.8, or a CPU with '
+            f"AMX); {lacks}, and the flow runs in float32",
+            stacklevel=3,
+        )
+    return not lacks
+
+
+@contextlib.contextmanager
+def ieee():
+    """Float32 products in IEEE float32, whatever the process allows elsewhere (TF32, bf16)."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

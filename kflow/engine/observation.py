@@ -1,0 +1,39 @@
+"""What an observer is shown of a flow on its way, and what is kept of its answer."""
+
+from numbers import Number
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class State(NamedTuple):
+    """What an observer sees after `layer` layers: copies of the points, and rho, eps so far."""
+
+    layer: int
+    points: Float[Tensor, "n d"]
+    carried: Float[Tensor, "m d"] | None
+    rho: Float[Tensor, " layer"]
+    eps: Float[Tensor, " layer"]
+
+
+def numbers_and_tensors(found, layer: int) -> dict:
+    """What an observer returned, as plain numbers and detached tensors; else TypeError."""
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise TypeError(f"observe must return a dict or None, not {type(found).__name__}")
+    kept = {}
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise TypeError(f"observe must name what it returns by strings, not {name!r}")
+        if isinstance(value, Tensor):
+            kept[name] = value.detach().cpu().clone()
+        elif isinstance(value, Number) and not isinstance(value, complex):
+            kept[name] = value.item() if hasattr(value, "item") else value
+        else:
+            raise TypeError(
+                f"observe returned {name!r} of type {type(value).__name__} at layer {layer}; "
+                f"return numbers and tensors"
+            )
+    return kept

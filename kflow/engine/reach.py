@@ -1,0 +1,53 @@
+"""How far from their centre points may be for the squared distances of a precision to hold.
+
+|x - z|^2 is summed from |x|^2, |z|^2 and x.z, whose rounding grows with the square of the distance
+from the centre: at R bandwidths it is about R^2 times the precision's.
+"""
+
+import torch
+
+from kflow.engine.frame import Cloud
+from kflow.engine.shards import Shards
+from kflow.kernels import Radial, squared_distances
+
+BANDWIDTHS = {"float64": 1e5, "float32": 32.0, "mixed": 16.0}
+MOST = 2000  # points that are compared with each other
+NEGLIGIBLE = 1e-6  # a kernel below it lets no point feel another
+
+
+def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
+    """Raise ValueError, with the cure, where training points too far away feel another.
+
+    A point far from all others is no harm: nothing moves it, and it moves nothing.
+    """
+    most = BANDWIDTHS[precision]
+    reach = torch.linalg.vector_norm(cloud.points, dim=1, dtype=torch.float64) / kernel.gamma
+    felt = _felt(cloud.points, reach, most, kernel)
+    if not shards.any(torch.tensor([felt is not None]))[0]:
+        return
+    where = "" if felt is None else f" (row {felt} of x is {float(reach[felt]):.3g} from it)"
+    cure = (
+        f'take precision="float64", which holds up to {BANDWIDTHS["float64"]:.0e}'
+        if precision != "float64"
+        else "fit groups of points that are so far apart one by one"
+    )
+    raise ValueError(
+        f"points beyond {most:g} bandwidths from the centre of the others{where} are near enough "
+        f"to another to feel it, and {precision} cannot tell their distance; {cure}, or a larger "
+        f"gamma"
+    )
+
+
+def _felt(points, reach, most: float, kernel: Radial) -> int | None:
+    """The row of a point beyond `most` bandwidths that another is near."""
+    far = (reach > most).nonzero()[:, 0]
+    if not len(far):
+        return None
+    far = far[:: -(-len(far) // MOST)]
+    others = torch.arange(0, len(points), -(-len(points) // MOST), device=points.device)
+    others = torch.cat([far, others]).unique()
+    z = points.cpu().double()
+    k = kernel.of_squared(squared_distances(z[far.cpu()], z[others.cpu()]))
+    k[far.cpu()[:, None] == others.cpu()] = 0
+    feels = (k > NEGLIGIBLE).any(dim=1)
+    return int(far[feels.nonzero()[0, 0]]) if feels.any() else None

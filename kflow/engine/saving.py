@@ -1,0 +1,99 @@
+"""What a checkpoint holds of a run, and which run may take it up."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kflow.engine import fingerprint
+from kflow.engine.checkpoint import refuse_other_run
+from kflow.engine.lookahead import Broken
+from kflow.engine.shards import Shards
+
+
+class Identity:
+    """What must agree for two runs to be the same bits.
+
+    Among ranks it refuses settings that differ, and ranks given none or the same of the points.
+    """
+
+    def __init__(self, task, mixed: bool, shards: Shards, carried_shards: Shards):
+        self.task, self.shards, self.carried_shards = task, shards, carried_shards
+        self.settings = fingerprint.of_settings(
+            task.flow, mixed, task.rng.get_state(), task.lookahead, task.x.device
+        )
+        if task.group is not None:
+            shape = {
+                "layers": str(task.layers),
+                "observe_at": str(task.observe_at),
+                "columns": f"{task.x.shape[1]} of {task.x.dtype}, "
+                f"{task.y.shape[1]} of {task.y.dtype}",
+            }
+            shards.agree(self.settings | shape)
+            fingerprint.refuse_no_or_the_same_rows(task.x, shards)
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """Fingerprints of the points and labels, of all ranks."""
+        task = self.task
+        return {
+            "x": fingerprint.of_rows(task.x, self.shards),
+            "y": fingerprint.of_rows(task.y, self.shards),
+            "carry": fingerprint.of_rows(task.carried, self.carried_shards),
+        }
+
+    def until(self, layer: int) -> dict[str, str]:
+        """What must agree for the first `layer` layers."""
+        seen = " ".join(str(k) for k in self.task.observe_at if k <= layer)
+        return self.data | self.settings | {"observe_at": seen}
+
+
+def save(checkpoint, identity: Identity, state, shards: Shards):
+    """Write the state; refuse to keep one that holds NaN."""
+    clouds = (state.training.points, state.carried.points)
+    broken = torch.stack([~torch.isfinite(points).all() for points in clouds])
+    if shards.any(broken).any():
+        raise Broken(state.layer, "the points")
+    tensors = {
+        "points": state.training.points,
+        "carried": state.carried.points,
+        "rho": torch.tensor(state.rho, dtype=torch.float64),
+        "eps": torch.tensor(state.eps, dtype=torch.float64),
+        "generator": state.generator,
+    }
+    numbers = {}
+    for layer, found in state.observed.items():
+        numbers[layer] = {k: v for k, v in found.items() if not isinstance(v, Tensor)}
+        for name, value in found.items():
+            if isinstance(value, Tensor):
+                tensors[f"observed/{layer}/{name}"] = value.contiguous()
+    facts = {"layer": state.layer, "observed": numbers}
+    checkpoint.save(tensors, facts | {"fingerprint": identity.until(state.layer)})
+    state.saved_at = state.layer
+
+
+def resume(checkpoint, identity: Identity, state, kept):
+    """Take up the state of a checkpoint of this very run, if there is one."""
+    found = checkpoint.load()
+    if found is None:
+        return
+    tensors, facts = found
+    layer, layers = facts["layer"], identity.task.layers
+    if layer > layers:
+        raise ValueError(
+            f"the checkpoint {checkpoint.path} already has {layer} layers, more than the "
+            f"{layers} asked for; ask for at least as many, or choose another path"
+        )
+    refuse_other_run(checkpoint.path, facts["fingerprint"], identity.until(layer))
+    if kept is not None:
+        kept.truncate(layer)
+    state.layer = state.saved_at = layer
+    state.training.points.copy_(tensors["points"])
+    state.carried.points.copy_(tensors["carried"])
+    state.rho, state.eps = tensors["rho"].tolist(), tensors["eps"].tolist()
+    state.generator = tensors["generator"]
+    state.observed = {int(k): dict(found) for k, found in facts["observed"].items()}
+    for key, value in tensors.items():
+        if key.startswith("observed/"):
+            _, k, name = key.split("/", 2)
+            state.observed[int(k)][name] = value
