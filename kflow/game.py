@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.interpolation import Kernel, cholesky, whiten
-from kflow.kernels import Radial, squared_distances
+from kflow.kernels import Radial, squared_distances_of_centred
 
 MANY = 10**6  # points of which a draw no longer permutes all
 
@@ -87,8 +87,15 @@ def rho_and_gradient(
     """
     _check(z, y, coarse, nugget)
     wide = checks.wide(z)
+    if isinstance(kernel, Radial):
+        wide = centred(wide, wide)
     played = play(kernel, wide, y.to(wide), coarse.to(wide.device), nugget)
     return played.rho.to(z), played.gradient.to(z)
+
+
+def centred(z: Float[Tensor, "*b n d"], by: Float[Tensor, "m d"]) -> Tensor:
+    """z from the median of `by`: radial kernels see the same, and less is lost to rounding."""
+    return z - by.median(dim=0).values
 
 
 class Played(NamedTuple):
@@ -115,7 +122,8 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
     A game that cannot be played raises; with strict=False all its results are NaN instead, so that
     nobody has to wait for the device to know.
 
-    Radial kernels take leading batch dimensions, which broadcast: z (..., n, d), y (..., n, c),
+    Radial kernels want the points near the origin (`centred`), which they do not see.
+    They take leading batch dimensions, which broadcast: z (..., n, d), y (..., n, c),
     coarse (..., m). Many halves of one batch share its factor: z (1, n, d) and coarse (p, m).
     """
     if isinstance(kernel, Radial):
@@ -131,8 +139,7 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
 def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     r"""With $\hat Y = K_f^{-1} y$, $\hat Z = \pi^T K_c^{-1} \pi y$ and D the energy of all points,
     $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
-    z = z - z.mean(-2, keepdim=True)  # so that the sum below cancels relative to their spread
-    r2 = squared_distances(z, z)
+    r2 = squared_distances_of_centred(z, z)
     energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
     kept = (energies.coarse / energies.fine)[..., None, None]
     y_hat, z_hat = _coefficients(energies, coarse)

@@ -17,12 +17,17 @@ def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
     Points are centred first, so that the cancellation is relative to their spread.
     """
     centre = z.detach().mean(dim=-2, keepdim=True)
-    a, b = x - centre, z - centre
+    a = x - centre
+    return squared_distances_of_centred(a, a if x is z else z - centre)
+
+
+def squared_distances_of_centred(a: Float[Tensor, "*b n d"], b: Float[Tensor, "*b m d"]):
+    """`squared_distances` of points that already are near the origin."""
     norms_a, norms_b = a.square().sum(-1), b.square().sum(-1)
     r2 = norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2)
     r2 -= 2 * a @ b.mT  # in place: a large matrix more takes longer than these sums
     r2.clamp_min_(0)
-    if x is z:
+    if a is b:
         r2.diagonal(dim1=-2, dim2=-1).zero_()
     return r2
 

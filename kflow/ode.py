@@ -15,7 +15,7 @@ from scipy.integrate import OdeSolution, solve_ivp
 from torch import Tensor
 
 from kflow import checks
-from kflow.game import draw, play
+from kflow.game import centred, draw, play
 from kflow.kernels import Radial, squared_distances
 from kflow.steps import Constant
 
@@ -146,7 +146,8 @@ class EffectiveODE:
     def pull(self, z: Float[Tensor, "s n_fine d"], games: Games):
         """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
         y = self.y[games.fine][:, None]
-        played = play(self.kernel, z[:, None], y, games.coarse, self.nugget)
+        near = centred(z, z.flatten(0, 1))
+        played = play(self.kernel, near[:, None], y, games.coarse, self.nugget)
         pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -played.gradient)
         return played.rho, played.solve(-played.gradient * pace[..., None, None])
 

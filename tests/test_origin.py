@@ -137,14 +137,14 @@ def test_a_point_far_from_all_others_changes_nothing_for_them(place):
     assert float(moved[60].norm()) < 2e6 * torch.finfo(place.dtype).eps
 
 
-@pytest.mark.parametrize("spread", [1e4, 1e6, 1e9])
+@pytest.mark.parametrize("spread", [5e3, 1e6, 1e9])
 def test_groups_too_far_apart_for_a_precision_are_refused_with_the_cure(spread, place):
     x, y = points()
     x[::2] += spread
-    if place.precision == "float64" and spread < 1e5:
+    if place.precision == "float64" and spread < 1e4:
         near = x.clone()
         near[::2] += 50 - spread  # 50 bandwidths are as far for a Gaussian as any number
-        assert apart(run(near, y, place)[1], run(x, y, place)[1]) < 1e-6
+        assert apart(run(near, y, place)[1], run(x, y, place)[1]) < 1e-5
         return
     cure = "one by one" if place.precision == "float64" else 'precision="float64"'
     with pytest.raises(ValueError, match=f"bandwidths from the centre.*{cure}"):

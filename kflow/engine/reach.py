@@ -10,7 +10,7 @@ from kflow.engine.frame import Cloud
 from kflow.engine.shards import Shards
 from kflow.kernels import Radial, squared_distances
 
-BANDWIDTHS = {"float64": 1e5, "float32": 32.0, "mixed": 16.0}
+BANDWIDTHS = {"float64": 1e4, "float32": 32.0, "mixed": 16.0}
 MOST = 2000  # points that are compared with each other
 NEGLIGIBLE = 1e-6  # a kernel below it lets no point feel another
 
