@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 NB ?= flow
 ARGS ?=
 ONLY ?=
+JOBS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint pairs run paper bench verify serve pdf clean
@@ -23,16 +24,17 @@ $(READY): pyproject.toml constraints.txt
 node_modules/.ready: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error && touch $@
 
-book: $(READY)  ## run the notebooks that changed (make -j4 book: four at once), build _build/html
-	@$(BIN)/python book/build.py $(ARGS)
+book: $(READY)  ## run the notebooks that changed (make JOBS=4 book: four at once), build _build/html
+	@$(BIN)/python book/build.py -j $(JOBS) $(ARGS)
 
 test: $(READY)  ## check the library, the notebooks, the site
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY)  ## check style, pairs of notebooks and spelling
+lint: $(READY)  ## check style, the direction of imports, pairs of notebooks and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python book/pairs.py --check
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 
 pairs: $(READY)  ## write notebooks/*.ipynb from their sources
@@ -53,7 +55,7 @@ bench: $(READY)  ## measure the time of a layer, the machine and the peers (some
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 verify: $(READY)  ## make the figures again and compare their numbers with the published ones
-	@$(BIN)/python -m kflow verify $(ARGS)
+	@$(BIN)/python -m kflow verify -j $(JOBS) $(ARGS)
 
 serve: $(READY)  ## show the book and build it again whenever a source changes
 	@$(BIN)/python book/serve.py $(ARGS)

@@ -1,16 +1,21 @@
-"""The page of the library: every public name of `kflow`, from its docstring."""
+"""The page of the library: every public name of `kflow`, from its docstring.
+
+Public is what `kflow.__all__` names, and what a module or package names in its own `__all__`.
+"""
 
 import importlib
 import inspect
+import pkgutil
+import tomllib
+from pathlib import Path
 
 import kflow
 
-# imported as modules: from kflow import data
-LEAVES = ("engine.shards", "fluctuations", "data", "figures.chapter", "reproduce.execution")
+ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# The library
 
-All names below are imported from `kflow`; `shards`, `data`, `figures` and
-`reproduce.execution` are imported as modules. The letters: n points, m other points, d features, c
+The names of the theory are imported from `kflow`, those of `data`, `figures` and what follows from
+their modules. The letters: n points, m other points, d features, c
 outputs; `x` is (n, d) and `y` is float (n, c); every `rng` is a CPU `torch.Generator`, so that all
 devices play the same.
 [Notation](notation.md) gives the mathematical symbol of each name.
@@ -24,33 +29,36 @@ MEMBERS = """   :members:
 
 
 def page():
-    """Write the page in Markdown."""
-    names = {}
-    for name in kflow.__all__:
-        names.setdefault(getattr(kflow, name).__module__, []).append(name)
-    order = [f"kflow.{path}" for path in _reading_order() if f"kflow.{path}" in names]
+    """Write the page in Markdown: the modules bottom up, each with its public names."""
     parts = [HEAD]
-    for module in order:
-        parts += [_heading(module), *(_entry(module, name) for name in names[module])]
-    for leaf in LEAVES:
-        module = f"kflow.{leaf}"
-        public = importlib.import_module(module)
-        own = [n for n, o in vars(public).items() if _documented(n, o, module)]
-        parts += [_heading(module), *(_entry(module, name) for name in own)]
+    for module in sorted(_modules(), key=_height):
+        if names := _public(module):
+            parts += [_heading(module), *(_entry(module, name) for name in names)]
     return "\n".join(parts)
 
 
-def _reading_order():
-    """Modules in the order in which they build on each other."""
-    known = ["checks", "kernels", "interpolation", "game", "steps", "transport", "checkpoint"]
-    known += ["flow", "ode", "classify", "learn", "estimators"]
-    others = {getattr(kflow, name).__module__.removeprefix("kflow.") for name in kflow.__all__}
-    return known + sorted(others - set(known))
+def _modules():
+    """All modules of kflow but its commands and what only they use."""
+    found = pkgutil.walk_packages(kflow.__path__, "kflow.")
+    return [module.name for module in found if not module.name.endswith("__main__")]
 
 
-def _documented(name, thing, module):
-    ours = getattr(thing, "__module__", None) == module and callable(thing)
-    return ours and not name.startswith("_") and name != "main" and bool(inspect.getdoc(thing))
+def _height(module):
+    """Where a module stands in the order of the imports, the lowest first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    order = [name.strip("()") for name in contracts["contracts"][0]["layers"]]
+    return -order.index(module.split(".")[1]), module
+
+
+def _public(module):
+    """The names that are documented under a module."""
+    things = importlib.import_module(module)
+    own = [name for name in getattr(things, "__all__", ()) if callable(getattr(things, name))]
+    return own + [
+        name
+        for name in kflow.__all__
+        if getattr(kflow, name).__module__ == module and name not in own
+    ]
 
 
 def _heading(module):

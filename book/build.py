@@ -22,7 +22,8 @@ import pairs
 import yaml
 from filelock import FileLock
 
-from kflow.reproduce import execution
+from kflow.reproduce import execution, plans
+from kflow.reproduce.notebooks import ExecutionFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = ROOT / "_build" / "source"
@@ -51,7 +52,7 @@ def check(strict=True):
     if not version.startswith("1."):
         raise BuildFailed(f"jupyter-book {version} is another program: install jupyter-book<2")
     pages = pages_of_toc()
-    sources = set(page_sources()) | set(execution.chapters(ROOT))
+    sources = set(page_sources()) | set(plans.chapters(ROOT))
     if not strict:
         return
     if missing := [p for p in pages if p not in sources | GENERATED]:
@@ -114,7 +115,7 @@ def with_figures(path):
 
 def to_chapters(text):
     """Lead links to a chapter's source, such as (flow.md#label), to the executed notebook."""
-    names = "|".join(execution.chapters(ROOT))
+    names = "|".join(plans.chapters(ROOT))
     return re.sub(rf"\]\(({names})\.md(?=[#)])", r"](\1.ipynb", text)
 
 
@@ -154,16 +155,16 @@ def sphinx(strict):
 
 def get_executions(jobs):
     """Execute the chapters that are stale, `jobs` of them at once."""
-    made = execution.execute_all(execution.chapters(ROOT), root=ROOT, jobs=jobs).values()
-    if failed := [str(each) for each in made if isinstance(each, execution.ExecutionFailed)]:
+    made = execution.execute_all(plans.chapters(ROOT), root=ROOT, jobs=jobs).values()
+    if failed := [str(each) for each in made if isinstance(each, ExecutionFailed)]:
         raise BuildFailed("\n".join(failed))
     return list(made)
 
 
 def get_preview(name):
     """What there is of a chapter: its latest execution, or the bare notebook."""
-    bare = replace(execution.plan(name, root=ROOT), folder=ROOT / "notebooks")
-    return execution.latest(name, ROOT) or bare
+    bare = replace(plans.plan(name, root=ROOT), folder=ROOT / "notebooks")
+    return plans.latest(name, ROOT) or bare
 
 
 def build(force=False, preview=False, jobs=1):
@@ -181,7 +182,7 @@ def _build(force, preview, jobs):
     for name in pairs.differing(write=True):
         print(f"notebooks/{name} written from its source: commit it")
     check(strict=not preview)
-    names = execution.chapters(ROOT)
+    names = plans.chapters(ROOT)
     executions = [get_preview(name) for name in names] if preview else get_executions(jobs)
     wanted, stamp = fingerprint(executions), ROOT / "_build" / "site.json"
     made = json.loads(stamp.read_text())["fingerprint"] if stamp.is_file() else None
@@ -205,8 +206,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
     parser.add_argument("--preview", action="store_true", help="use executions that are stale")
-    jobs = "execute so many chapters at once (make -j N book)"
-    parser.add_argument("-j", "--jobs", type=int, default=execution.jobs_of_make(), help=jobs)
+    jobs = "execute so many chapters at once (make JOBS=N book)"
+    parser.add_argument("-j", "--jobs", type=int, default=1, help=jobs)
     options = parser.parse_args()
     try:
         build(options.force, options.preview, options.jobs)

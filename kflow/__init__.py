@@ -1,7 +1,5 @@
 """Kernel Flows (Owhadi and Yoo, arXiv:1808.04475): kernels learned by halving the data."""
 
-from importlib import import_module
-
 from kflow.checks import NotPositiveDefinite
 from kflow.classify import error_rate, error_table
 from kflow.engine import State
@@ -47,12 +45,17 @@ __all__ = [
     "rho_and_gradient",
 ]
 
-_SCIPY = ("EffectiveODE", "Exact", "IntegrationFailed", "MonteCarlo", "Solution")
-_LATER = dict.fromkeys(_SCIPY, "kflow.ode") | {"KernelFlowClassifier": "kflow.estimators"}
+_OF_ODE = ("EffectiveODE", "Exact", "IntegrationFailed", "MonteCarlo", "Solution")
 
 
 def __getattr__(name):
     """What needs SciPy or scikit-learn, when it is asked for: they are slow to import."""
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    if name in _OF_ODE:
+        from kflow import ode
+
+        return getattr(ode, name)
+    if name == "KernelFlowClassifier":
+        from kflow.estimators import KernelFlowClassifier
+
+        return KernelFlowClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kflow import checks
+from kflow import _data, checks
 
-EMBEDDED = Path(__file__).parent / "_data"
+__all__ = ["Digits", "fashion_mnist", "mnist", "swiss_roll"]
+EMBEDDED = Path(_data.__file__).parent
 DEBIAN = Path("/usr/share/datasets")
 FILES = (
     "train-images-idx3-ubyte",

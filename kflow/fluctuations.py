@@ -19,6 +19,8 @@ from kflow import checks
 from kflow.kernels import squared_distances
 from kflow.ode import EffectiveODE, Solution
 
+__all__ = ["Linearisation", "Replicas", "linearise", "replicas"]
+
 
 @dataclass(frozen=True)
 class Linearisation:

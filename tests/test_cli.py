@@ -8,7 +8,7 @@ import sys
 import nbformat
 import pytest
 
-from kflow.reproduce import execution, main
+from kflow.reproduce import execution, main, plans
 
 CELLS = [
     ("import matplotlib.pyplot as plt\n\nfrom kflow import figures", []),
@@ -108,7 +108,7 @@ def test_the_cost_is_in_proportion_to_the_layers(book, capsys):
     assert main(["run", "tiny", "-p", "layers", "9", "--dry-run", "--json"]) == 0
     cost = json.loads(capsys.readouterr().out)["cost"]
     assert cost["scaled"] == ["layers"]
-    assert cost["seconds"] == pytest.approx(3 * execution.latest("tiny", book).seconds)
+    assert cost["seconds"] == pytest.approx(3 * plans.latest("tiny", book).seconds)
 
 
 def test_a_variant_is_marked_as_derived_and_its_citation_says_so(book, capsys):
@@ -139,7 +139,7 @@ def test_an_interrupted_run_says_how_to_take_it_up(book, capsys, monkeypatch):
 
 
 def test_two_executions_are_the_same_bytes(book):
-    first = execution.latest("tiny", book)
+    first = plans.latest("tiny", book)
     kept = shutil.copytree(first.folder, book / "kept")
     again = execution.execute("tiny", root=book, force=True, progress=False)
     for path in kept.rglob("*"):

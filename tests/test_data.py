@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kflow import data
-from kflow._data import make
+from kflow.reproduce import embedded
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 needs_full = pytest.mark.skipif(not os.environ.get("KFLOW_DATA"), reason="KFLOW_DATA is not set")
@@ -191,7 +191,7 @@ def test_missing_data_says_the_three_things_to_try(small, monkeypatch, name, cur
 
 def test_a_choice_of_images_is_balanced_and_depends_on_the_seed_alone():
     labels = torch.arange(10).repeat_interleave(30)[torch.randperm(300, generator=generator(9))]
-    first, second, third = (make.choose(labels, 7, generator(s)) for s in (0, 0, 1))
+    first, second, third = (embedded.choose(labels, 7, generator(s)) for s in (0, 0, 1))
     assert torch.equal(first, second) and not torch.equal(first, third)
     assert torch.bincount(labels[first]).tolist() == [7] * 10
 
@@ -210,7 +210,7 @@ def test_the_full_sets_are_60000_and_10000_images(name):
 @needs_full
 @pytest.mark.parametrize("name", SETS)
 def test_the_embedded_images_are_drawn_again_from_the_full_sets_with_the_recorded_seed(name):
-    for file, content in make.subset(name).items():
+    for file, content in embedded.subset(name).items():
         assert content == data.read_checked(
             data.EMBEDDED / name / f"{file}.xz", f"embedded/{name}/{file}"
         )

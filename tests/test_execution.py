@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kflow.reproduce import execution
-from kflow.reproduce.notebooks import cores
+from kflow.reproduce import execution, plans
+from kflow.reproduce.notebooks import ExecutionFailed
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WORK = 'import os, pathlib\nout = pathlib.Path(os.environ["KFLOW_OUTPUT"])\n'
@@ -36,13 +36,13 @@ def run(book, **options):
 
 
 def test_an_execution_is_made_once_and_its_results_are_kept_together(book):
-    assert execution.stale(book) == {"one": "never executed"}
+    assert plans.stale(book) == {"one": "never executed"}
     made = run(book)
     assert made.done and (made.output / "n.txt").read_text() == "5"
     assert "object" in made.notebook.read_text() and "0x" not in made.notebook.read_text()
     before = made.notebook.stat().st_mtime_ns
     assert run(book).notebook.stat().st_mtime_ns == before
-    assert execution.stale(book) == {}
+    assert plans.stale(book) == {}
 
 
 def test_a_change_of_prose_is_taken_without_executing(book):
@@ -54,18 +54,35 @@ def test_a_change_of_prose_is_taken_without_executing(book):
 
 
 def test_what_the_result_depends_on_makes_it_stale(book):
-    old = execution.plan("one", root=book).key
-    keys = {old, execution.plan("one", {"n": 2}, book).key}
+    old = plans.plan("one", root=book).key
+    keys = {old, plans.plan("one", {"n": 2}, book).key}
     (book / "constraints.txt").write_text("numpy==2\n")
-    keys.add(execution.plan("one", root=book).key)
+    keys.add(plans.plan("one", root=book).key)
+    declared = 'begin("one", records=["run"])  # and not "other"'
+    write(book, code=declared)
+    keys.add(plans.plan("one", root=book).key)
     (book / "book/records/paper").mkdir(parents=True)
-    (book / "book/records/paper/one.json").write_text("{}")
-    keys.add(execution.plan("one", root=book).key)
+    (book / "book/records/paper/run.json").write_text("{}")
+    keys.add(plans.plan("one", root=book).key)
     (book / "book/records/paper/other.json").write_text("{}")
-    keys.add(execution.plan("one", root=book).key)
-    write(book, code=WORK + "\n1 + 1")
-    keys.add(execution.plan("one", root=book).key)
-    assert len(keys) == 5
+    keys.add(plans.plan("one", root=book).key)
+    write(book, code="import kflow\n" + declared)
+    keys.add(plans.plan("one", root=book).key)
+    assert len(keys) == 6
+
+
+def test_a_record_that_is_read_and_not_declared_stops_the_notebook(book):
+    declared = "def begin(*_, records): ...\nbegin(records=['run'])"
+    read = 'from kflow import paper\nprint(paper.read_record("{}"))'
+    write(book, code=declared, more=[read.format("run")])
+    assert run(book).done
+    write(
+        book,
+        code=declared,
+        more=[read.format("other")],
+    )
+    with pytest.raises(ExecutionFailed, match="reads the record 'other' and does not"):
+        run(book)
 
 
 def test_two_executions_are_the_same_bytes(book):
@@ -75,9 +92,7 @@ def test_two_executions_are_the_same_bytes(book):
 
 def test_a_failure_names_the_cell_and_keeps_the_former_results(book):
     made = run(book)
-    with pytest.raises(
-        execution.ExecutionFailed, match="one: cell 4 failed: ZeroDivision"
-    ) as failed:
+    with pytest.raises(ExecutionFailed, match="one: cell 4 failed: ZeroDivision") as failed:
         execution.execute("one", {"n": 0}, root=book, progress=False)
     assert (
         failed.value.partial.is_file() and "ZeroDivisionError" in failed.value.partial.read_text()
@@ -87,7 +102,7 @@ def test_a_failure_names_the_cell_and_keeps_the_former_results(book):
 
 def test_a_killed_notebook_names_the_cell_at_which_memory_ran_out(book):
     write(book, code="import os\nos.kill(os.getpid(), 9)", more=["print('not reached')"])
-    with pytest.raises(execution.ExecutionFailed, match="one: cell 3 failed: .* memory runs out"):
+    with pytest.raises(ExecutionFailed, match="one: cell 3 failed: .* memory runs out"):
         run(book)
 
 
@@ -107,7 +122,7 @@ def test_several_chapters_are_executed_at_once_and_the_error_of_one_loses_no_oth
     names = ["wrong", "left", "right"]
     made = execution.execute_all(names, root=shelf, jobs=2)
     assert list(made) == names and made["left"].done and made["right"].done
-    assert isinstance(made["wrong"], execution.ExecutionFailed)
+    assert isinstance(made["wrong"], ExecutionFailed)
     assert "wrong: cell 3 failed: ZeroDivisionError" in str(made["wrong"])
     assert made["wrong"].partial.is_file()
     lines = sorted(capfd.readouterr().out.splitlines())
@@ -131,28 +146,12 @@ def test_a_chapter_asked_for_twice_at_once_is_executed_once(book):
     assert sorted(text.count("executing") for text in said) == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("flags", "jobs"),
-    [
-        ("", 1),
-        (" -j2 --jobserver-auth=3,4", 2),
-        ("k -j4 --jobserver-auth=fifo:/tmp/x", 4),
-        ("k", 1),
-        (" -j", cores()),
-        (" -- ARGS=-j2", 1),
-    ],
-)
-def test_the_jobs_are_those_of_make(flags, jobs, monkeypatch):
-    monkeypatch.setenv("MAKEFLAGS", flags)
-    assert execution.jobs_of_make() == jobs
-
-
 def test_an_unknown_notebook_is_refused_with_those_that_there_are(book):
     with pytest.raises(FileNotFoundError, match="there are: one"):
-        execution.plan("two", root=book)
+        plans.plan("two", root=book)
 
 
 def test_outside_of_a_checkout_the_cure_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "__file__", str(tmp_path / "kflow" / "execution.py"))
+    monkeypatch.setattr(plans, "__file__", str(tmp_path / "kflow" / "execution.py"))
     with pytest.raises(FileNotFoundError, match="change into a clone"):
-        execution.project(tmp_path)
+        plans.project(tmp_path)

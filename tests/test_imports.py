@@ -1,47 +1,72 @@
-"""Imports point one way: every module of kflow imports only modules that stand above it here."""
+"""Imports go down only, by the contracts in pyproject.toml."""
 
-import ast
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
+import pytest
+
 import kflow
+from tests.site import ROOT
 
-ORDER = """checks kernels interpolation game steps engine flow classify estimators ode
-fluctuations""".split()
-ENGINE = """transport memory layers checkpoint shards sharded_checkpoint fingerprint frame lookahead
-progress run""".split()
-FOLDER = Path(kflow.__file__).parent
+UPWARD = "import kflow.reproduce.verify\n"
+INSIDE = "def late():\n    from kflow.reproduce import verify\n    return verify\n"
 
 
-def imported(path, package="kflow"):
-    """The modules of a package that a file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == package:
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            names.add(node.module.removeprefix(f"{package}.").split(".")[0])
-    return names
+def lint(folder):
+    """What import-linter says of the kflow in a folder: its exit status and its report."""
+    tool = Path(sys.executable).with_name("lint-imports")
+    command = [tool, "--no-cache", "--no-logo", "--config", ROOT / "pyproject.toml"]
+    done = subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
 
 
-def files(name):
-    return (FOLDER / name).glob("*.py") if (FOLDER / name).is_dir() else [FOLDER / f"{name}.py"]
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the library, which a test may spoil."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.xz")
+    return shutil.copytree(ROOT / "kflow", tmp_path / "kflow", ignore=ignored)
 
 
-def test_the_core_imports_nothing_from_below():
-    for position, name in enumerate(ORDER):
-        for path in files(name):
-            below = imported(path) - set(ORDER[:position]) - {name}
-            assert not below, f"{path} imports {below}"
+def test_imports_go_down():
+    status, report = lint(ROOT)
+    assert status == 0, report
 
 
-def test_the_engine_imports_nothing_from_below():
-    for position, name in enumerate(ENGINE):
-        below = imported(FOLDER / f"engine/{name}.py", "kflow.engine") - set(ENGINE[:position])
-        assert not below, f"engine/{name}.py imports {below}"
+@pytest.mark.parametrize("line", [UPWARD, INSIDE])
+def test_an_import_upward_is_found_inside_a_function_too(copy, line):
+    with open(copy / "game.py", "a") as file:
+        file.write(line)
+    status, report = lint(copy.parent)
+    assert status == 1 and "kflow.game -> kflow.reproduce.verify" in report
 
 
-def test_no_module_of_the_engine_is_missing_from_the_order():
-    assert {p.stem for p in (FOLDER / "engine").glob("*.py")} - {"__init__"} == set(ENGINE)
+def test_a_new_module_is_refused_until_it_has_a_place(copy):
+    (copy / "new.py").write_text("from kflow import paper\n")
+    status, report = lint(copy.parent)
+    assert status == 1 and "new" in report
+
+
+def test_a_new_module_may_not_import_upward(copy):
+    (copy / "engine/transport.py").rename(copy / "engine/new.py")
+    (copy / "engine/transport.py").write_text("from kflow.engine import run\n" + UPWARD)
+    status, report = lint(copy.parent)
+    assert status == 1 and "kflow.engine.transport -> kflow.reproduce.verify" in report
+
+
+def test_modules_of_one_package_may_not_import_each_other_in_a_circle(copy):
+    with open(copy / "paper/record.py", "a") as file:
+        file.write("from kflow.paper import runs\n")
+    assert lint(copy.parent)[0] == 1
+
+
+def test_the_contract_names_no_module_that_is_gone():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    names = {name for name in contract["contracts"][0]["layers"] if not name.startswith("(")}
+    there = {path.stem for path in (ROOT / "kflow").iterdir()}
+    assert names == there - {"__init__", "__pycache__"}
 
 
 def test_every_public_name_is_importable_and_documented():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kflow.reproduce import execution
+from kflow.reproduce import plans
 
-ROOT = execution.project(Path(__file__).parent)
+ROOT = plans.project(Path(__file__).parent)
 PAGES = sorted([ROOT / "index.md", *ROOT.glob("notebooks/*.md"), *ROOT.glob("book/*.md")])
 NOT_PROSE = [
     r"\A---\n.*?\n---\n",  # front matter

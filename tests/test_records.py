@@ -9,9 +9,9 @@ import pytest
 
 from kflow.figures import records
 from kflow.figures.records import Quantity, RecordError
-from kflow.reproduce import compare, execution
+from kflow.reproduce import compare, plans
 
-ROOT = execution.project(Path(__file__).parent)
+ROOT = plans.project(Path(__file__).parent)
 PUBLISHED = ROOT / "book" / "records"
 RULES = [
     Quantity("count", 7, "exact"),

@@ -8,9 +8,9 @@ import pytest
 
 from kflow import paper
 from kflow.paper import experiments, report, study
-from kflow.reproduce import execution
+from kflow.reproduce import plans
 
-ROOT = execution.project()
+ROOT = plans.project()
 
 
 def write(root, name, record):

@@ -1,1 +1,1 @@
-"""The embedded images, and `make`, the script that drew them."""
+"""The embedded images, drawn by `kflow.reproduce.embedded`."""

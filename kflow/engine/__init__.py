@@ -3,14 +3,14 @@
 `kflow.flow` is its only user in the library; what stands outside asks for what is named here.
 """
 
-from kflow.engine import arithmetic, memory, shards, transport
-from kflow.engine.frame import Frame
-from kflow.engine.observation import State
-from kflow.engine.run import Run, Task
-from kflow.engine.shards import Group, Shards
-from kflow.engine.transport import Layer
-
-__all__ = [
-    "Frame", "Group", "Layer", "Run", "Shards", "State", "Task",
-    "arithmetic", "memory", "shards", "transport",
-]  # fmt: skip
+from kflow.engine import arithmetic as arithmetic
+from kflow.engine import memory as memory
+from kflow.engine import shards as shards
+from kflow.engine import transport as transport
+from kflow.engine.frame import Frame as Frame
+from kflow.engine.observation import State as State
+from kflow.engine.run import Run as Run
+from kflow.engine.run import Task as Task
+from kflow.engine.shards import Group as Group
+from kflow.engine.shards import Shards as Shards
+from kflow.engine.transport import Layer as Layer

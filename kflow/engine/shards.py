@@ -19,6 +19,7 @@ from torch import Tensor
 from kflow import checks
 from kflow.engine.memory import sent
 
+__all__ = ["RankLost", "World", "joined", "on_all", "part"]  # what a user calls
 T = TypeVar("T")
 
 

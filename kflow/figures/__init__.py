@@ -9,7 +9,7 @@ __all__ = ["begin", "color", "publish", "quantity"]
 def __getattr__(name):
     """The names above when they are asked for: who reads a record needs no matplotlib."""
     if name in __all__:
-        from kflow.figures import chapter
+        from kflow.figures import chapter, drawing
 
-        return getattr(chapter, name)
+        return getattr(drawing if name == "color" else chapter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,11 +15,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from kflow.figures import drawing, provenance, records
-from kflow.figures.drawing import color
 from kflow.figures.parameters import complete, of_session
 from kflow.figures.records import Quantity
 
-__all__ = ["begin", "color", "publish", "quantity"]
 MIME = "application/vnd.kflow.figure+json"
 
 
@@ -42,12 +40,13 @@ class Chapter:
 _chapter: Chapter | None = None
 
 
-def begin(chapter: str, parameters: Mapping | None = None) -> None:
+def begin(chapter: str, parameters: Mapping | None = None, records: Sequence[str] = ()) -> None:
     """Open a chapter: check the notebook's parameters and own the figures that follow.
 
     In a notebook the parameters cell and papermill's are read from the session; an unknown name
     (the nearest is given), a wrong type or a value out of range is refused. Elsewhere give
-    `parameters`.
+    `parameters`. `records` names those at the paper's scale that the chapter reads: who executes
+    notebooks looks for them here, without running it (`kflow.reproduce.dependencies`).
     """
     global _chapter
     space = _session()

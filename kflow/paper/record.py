@@ -12,6 +12,7 @@ import numpy as np
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 
 RECORDS = Path("book/records/paper")
+DECLARED = "KFLOW_RECORDS"  # the variable that names the only records a notebook may read
 
 
 class OtherSettings(ValueError):
@@ -22,8 +23,14 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
     """The committed record called name, (numbers, arrays), or None where there is none.
 
     It is looked for in book/records/paper of the folder `start` (default: here) and its parents.
-    Raises OtherSettings where it was made with other settings than those of `EXPERIMENTS`.
+    Raises OtherSettings where it was made with other settings than those of `EXPERIMENTS`, and
+    ValueError where the notebook that is executed does not declare it.
     """
+    if not _declared(name):
+        raise ValueError(
+            f"this notebook reads the record {name!r} and does not declare it, so it would not be "
+            f'executed again when that changes: figures.begin(..., records=[..., "{name}"])'
+        )
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         path = folder / RECORDS / f"{name}.json"
@@ -37,6 +44,11 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
             with np.load(arrays, allow_pickle=False) as found:
                 return numbers, dict(found)
     return None
+
+
+def _declared(name: str) -> bool:
+    allowed = os.environ.get(DECLARED)
+    return allowed is None or name in allowed.split(",")
 
 
 def refuse_other_settings(path: Path, saved: dict, experiment: Experiment):
@@ -55,7 +67,11 @@ def refuse_other_settings(path: Path, saved: dict, experiment: Experiment):
 
 def cost(layers: int, start: Path | None = None) -> str:
     """What so many layers at the talk's size take, from the fastest run that was made, in words."""
-    made = [record[0] for name in EXPERIMENTS if (record := read_record(name, start))]
+    made = [
+        record[0]
+        for name in EXPERIMENTS
+        if _declared(name) and (record := read_record(name, start))
+    ]
     if not made:
         return "hours"
     rates = [numbers["seconds_moving"] / numbers["settings"]["layers"] for numbers in made]

@@ -3,6 +3,4 @@
 `python -m kflow` is the command line; the book is built from `execution`.
 """
 
-from kflow.reproduce.command_line import main
-
-__all__ = ["main"]
+from kflow.reproduce.command_line import main as main

@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("verify", verify, "make figures again and compare their numbers")
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
     sub.add_argument("--paper", action="store_true", help="also the runs at the paper's scale")
+    sub.add_argument("-j", "--jobs", type=int, default=1, help="so many chapters at once")
     sub.add_argument("--output", type=Path, help="file of the verdict (_build/verify.json)")
     sub = command("accept", accept, "publish the records of the current figures")
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
@@ -50,10 +51,11 @@ def _parser() -> argparse.ArgumentParser:
 def run(options) -> int:
     """Execute a notebook; say the cost before, and after a failure the command to take it up."""
     from kflow.figures import parameters
-    from kflow.reproduce import cost, execution
+    from kflow.reproduce import cost, execution, plans
+    from kflow.reproduce.notebooks import ExecutionFailed
 
-    root = execution.project()
-    planned = execution.plan(options.notebook, root=root)
+    root = plans.project()
+    planned = plans.plan(options.notebook, root=root)
     schema = parameters.of_notebook(planned.source)
     given = _given(options, planned, schema)
     values = parameters.complete(schema, given)
@@ -67,7 +69,7 @@ def run(options) -> int:
         return 0
     try:
         done = execution.execute(options.notebook, given, root=root, progress=not options.json)
-    except (execution.ExecutionFailed, KeyboardInterrupt) as error:
+    except (ExecutionFailed, KeyboardInterrupt) as error:
         again = "".join(f" -p {name} {value}" for name, value in given.items())
         command = f"python -m kflow run {options.notebook}{again}"
         print(f"{str(error) or 'interrupted'}\nto run it again: {command}", file=sys.stderr)
@@ -108,14 +110,13 @@ def _given(options, planned, schema) -> dict:
 def verify(options) -> int:
     """Print the table, write the verdict; 1 where a number differs."""
     from kflow.figures import records
-    from kflow.paper import check
-    from kflow.reproduce import execution
+    from kflow.reproduce import paper_scale, plans
     from kflow.reproduce.verify import verify as compare_all
 
-    root = execution.project()
-    report = compare_all(options.slug, root, progress=not options.json)
+    root = plans.project()
+    report = compare_all(options.slug, root, options.jobs, progress=not options.json)
     if options.paper:
-        report = check.add(report, root)
+        report = paper_scale.add(report, root)
     output = options.output or root / "_build" / "verify.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     records.write_json(output, report.to_json())
@@ -125,10 +126,10 @@ def verify(options) -> int:
 
 def accept(options) -> int:
     """Publish records; a figure is accepted by its author, who then commits book/records."""
-    from kflow.reproduce import execution
+    from kflow.reproduce import plans
     from kflow.reproduce.verify import publish
 
-    slugs = publish(options.slug, execution.project(), progress=not options.json)
+    slugs = publish(options.slug, plans.project(), progress=not options.json)
     print(json.dumps(slugs) if options.json else "\n".join(f"accepted {slug}" for slug in slugs))
     return 0
 
@@ -136,12 +137,12 @@ def accept(options) -> int:
 def cite(options) -> int:
     """Print BibTeX or CSL-JSON."""
     from kflow.figures import records
-    from kflow.reproduce import citation, execution
+    from kflow.reproduce import citation, plans
     from kflow.reproduce.verify import find
 
     folder = Path(options.slug)
     if not (folder / "record.json").is_file():
-        folder = find(options.slug, execution.project())
+        folder = find(options.slug, plans.project())
     record = records.load(folder)
     origin = records.read_json(folder / "provenance.json")
     if options.json or options.format == "csl":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kflow.figures.parameters import Schema
-from kflow.reproduce import execution
+from kflow.reproduce import plans
 
 SIZES = re.compile(r"n|n_.*|.*layers.*|rounds|samples|draws|steps|games|repeats")
 
@@ -55,7 +55,7 @@ def estimate(name: str, schema: Schema, values: Mapping, root: Path) -> Cost:
 
 
 def _before(name: str, root: Path) -> tuple[float | None, float | None]:
-    last = execution.latest(name, root)
+    last = plans.latest(name, root)
     folders = [root / "book/records"] if last is None else [last.output / "figures"]
     seconds, megabytes = (last.seconds if last else None), None
     for path in folders[0].glob("*/provenance.json"):

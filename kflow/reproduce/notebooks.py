@@ -10,6 +10,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from kflow.paper.record import DECLARED
+
 
 class ExecutionFailed(RuntimeError):
     """A notebook stopped at an error: `name`, `cell` (1 = first cell), `partial` (what it had)."""
@@ -49,7 +51,7 @@ def cores() -> int:
 
 
 def run(planned, bar: bool):
-    """Execute a planned `execution.Execution` aside, and move the result to its folder.
+    """Execute a planned `plans.Execution` aside, and move the result to its folder.
 
     `bar` shows papermill's bar on a terminal. Raises ExecutionFailed, and then leaves what there is
     in the folder `failed` beside the executions.
@@ -64,7 +66,7 @@ def run(planned, bar: bool):
         (running / "output").mkdir(parents=True)
         notebook = running / f"{planned.name}.ipynb"
         try:
-            with _environment(running / "output"):
+            with _environment(running / "output", planned.records):
                 papermill.execute_notebook(
                     str(planned.source),
                     str(notebook),
@@ -103,10 +105,11 @@ def _stopped(error, partial):
 
 
 @contextmanager
-def _environment(output):
-    """Give the kernel all cores, and the place for its results."""
+def _environment(output, records):
+    """Give the kernel all cores, the place for its results and the records that it may read."""
     values = {
         "KFLOW_OUTPUT": str(output),
+        DECLARED: ",".join(records),
         "OMP_NUM_THREADS": str(cores()),
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kflow.figures import records
 from kflow.figures.parameters import nearest
-from kflow.reproduce import execution
+from kflow.reproduce import execution, plans
 from kflow.reproduce.compare import PASSED, Row, accept, compare
-from kflow.reproduce.execution import ExecutionFailed
+from kflow.reproduce.notebooks import ExecutionFailed
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def published(root: Path) -> dict[str, Path]:
 def made(root: Path) -> dict[str, str]:
     """The chapter of every figure that a latest execution has made, by slug."""
     found = {}
-    for name in execution.chapters(root):
-        if last := execution.latest(name, root):
+    for name in plans.chapters(root):
+        if last := plans.latest(name, root):
             found |= {path.name: name for path in (last.output / "figures").glob("*")}
     return found
 
@@ -98,8 +98,8 @@ def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
     The name of a chapter stands for all its figures.
     """
     if not slugs:
-        return execution.chapters(root)
-    owners = made(root) | {chapter: chapter for chapter in execution.chapters(root)}
+        return plans.chapters(root)
+    owners = made(root) | {chapter: chapter for chapter in plans.chapters(root)}
     for slug, folder in published(root).items():
         owners.setdefault(slug, json.loads((folder / "record.json").read_text())["notebook"])
     for slug in slugs:
@@ -108,10 +108,12 @@ def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
     return sorted({owners[slug] for slug in slugs})
 
 
-def verify(slugs: Sequence[str], root: Path, progress: bool = True) -> Report:
-    """Compare figures (all without slugs) with their records; stale chapters are executed first."""
+def verify(slugs: Sequence[str], root: Path, jobs: int = 1, progress: bool = True) -> Report:
+    """Compare figures (all without slugs) with their records.
+
+    Stale chapters are executed first, `jobs` of them at once.
+    """
     rows, known, places = [], published(root), set()
-    jobs = execution.jobs_of_make()
     made = execution.execute_all(chapters_of(slugs, root), root=root, jobs=jobs, progress=progress)
     for chapter, done in made.items():
         owned = [s for s, folder in known.items() if owner(folder) == chapter]
@@ -181,4 +183,4 @@ def find(slug: str, root: Path) -> Path:
     if slug in known:
         return known[slug]
     chapter = chapters_of([slug], root)[0]
-    return execution.latest(chapter, root).output / "figures" / slug
+    return plans.latest(chapter, root).output / "figures" / slug

@@ -1,4 +1,4 @@
-"""Draw the embedded images from the full sets: `python -m kflow._data.make`.
+"""Draw the embedded images from the full sets: `python -m kflow.reproduce.embedded`.
 
 600 training images of each class from the official training set and 200 test images of each
 class from the official test set, uniformly with the seed below, kept in their official order.
@@ -7,7 +7,6 @@ They are written as IDX files compressed by xz, with their checksums.
 
 import hashlib
 import lzma
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -49,16 +48,15 @@ def subset(name: str) -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write the embedded files and their checksums beside this script."""
-    here = Path(__file__).parent
+    """Write the embedded files and their checksums into the package."""
     sums = {key: digest for key, digest in data.checksums().items() if key.startswith("full/")}
     for name in data.MIRRORS:
         for file, content in subset(name).items():
             packed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
-            (here / name / f"{file}.xz").write_bytes(packed)
+            (data.EMBEDDED / name / f"{file}.xz").write_bytes(packed)
             sums[f"embedded/{name}/{file}"] = hashlib.sha256(content).hexdigest()
     lines = [f"{digest}  {key}\n" for key, digest in sorted(sums.items())]
-    (here / "SHA256SUMS").write_text("".join(lines))
+    (data.EMBEDDED / "SHA256SUMS").write_text("".join(lines))
 
 
 if __name__ == "__main__":
