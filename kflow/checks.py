@@ -1,5 +1,6 @@
 """Argument checks: every error names the value that was seen and the cure."""
 
+import contextlib
 import math
 from numbers import Integral, Real
 
@@ -16,6 +17,17 @@ class NotPositiveDefinite(ValueError):
     def __init__(self, message: str, pair: tuple[int, int] | None = None):
         super().__init__(message)
         self.pair = pair
+
+
+@contextlib.contextmanager
+def extra(name: str):
+    """Around imports of what kflow itself does not need: say which extra brings what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; pip install 'kflow[{name}]' brings it", name=error.name
+        ) from error
 
 
 def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | None = None):

@@ -53,7 +53,8 @@ def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":
     rates[layer][n_interp] is what `error_rate` returned at that layer; every layer must hold the
     same n_interp.
     """
-    import pandas as pd  # for this table alone, and slow to import
+    with checks.extra("notebooks"):
+        import pandas as pd
 
     if not rates:
         raise ValueError("rates is empty: give the error rates of at least one layer")

@@ -171,7 +171,8 @@ def locate(name: str, file: str) -> Path:
 
 def _download(name: str, file: str) -> Path:
     """Fetch one file from the first mirror that answers, into pooch's cache folder."""
-    import pooch
+    with checks.extra("notebooks"):
+        import pooch
 
     pooch.get_logger().setLevel("WARNING")
     folder = pooch.os_cache("kflow") / name

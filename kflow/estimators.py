@@ -2,9 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kflow import checks
 from kflow.classify import draw_per_class
@@ -12,6 +9,11 @@ from kflow.flow import KernelFlow
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian
 from kflow.steps import MaxDisplacement
+
+with checks.extra("sklearn"):
+    from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class KernelFlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kflow
-from kflow.engine import checkpoint
+from kflow.engine import checkpoint, fingerprint
 
 
 def run(path=None, layers=60, pause=0.0, device="cpu", **change):
@@ -95,6 +95,15 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, says):
     run(path)
     with pytest.raises(ValueError, match=says):
         run(path, **change)
+
+
+def test_a_checkpoint_that_fingerprints_points_otherwise_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "flow.safetensors"
+    with monkeypatch.context() as before:
+        before.setattr(fingerprint, "FORMAT", "1")
+        run(path)
+    with pytest.raises(ValueError, match="written by another version of kflow"):
+        run(path)
 
 
 def test_a_checkpoint_of_another_thread_count_is_refused(tmp_path):

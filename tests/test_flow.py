@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import torch
@@ -278,5 +279,13 @@ def test_progress_is_one_line_with_layer_rho_speed_and_time_left(data, capsys):
     x, y = data
     flow().run(x, y, 5, seed(), progress=True)
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and said[0].startswith("layer 5/5  rho 0.")
-    assert said[0].endswith("0:00:00 left")
+    assert len(said) == 1 and said[0].startswith("layer 5/5, rho 0.")
+    assert re.search(r"  [0-9.]+ layers/s  00:00 left$", said[0])
+
+
+def test_progress_on_a_terminal_is_rewritten_on_one_line(data, capsys, monkeypatch):
+    x, y = data
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    flow().run(x, y, 5, seed(), progress=True)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith("\n") and "\rlayer 5/5, rho 0." in said

@@ -10,8 +10,10 @@ SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32
 
 
 def has_bf16_tiles() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
-    return bool(torch.cpu._is_amx_tile_supported())
+    """Whether this CPU multiplies bf16 matrices in tiles (Intel AMX) and torch (2.9) can ask it."""
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    asked = hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision")
+    return asked and supported is not None and bool(supported())
 
 
 def uses_mixed(precision: str, device: torch.device) -> bool:
@@ -25,7 +27,7 @@ def uses_mixed(precision: str, device: torch.device) -> bool:
     if lacks:
         warnings.warn(
             f'precision "mixed" needs bf16 matrix units (a CUDA GPU with torch 2.8, or a CPU with '
-            f"AMX); {lacks}, and the flow runs in float32",
+            f"AMX and torch 2.9); {lacks}, and the flow runs in float32",
             stacklevel=3,
         )
     return not lacks

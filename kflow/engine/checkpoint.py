@@ -1,6 +1,5 @@
 """Checkpoints: the state of a flow in one safetensors file, replaced atomically, never pickled."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,25 +32,23 @@ class Checkpoint:
             raise IsADirectoryError(f"the checkpoint {self.path} is a folder; name a file")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.lock = open(f"{self.path}.lock", "w")
             self.writing.touch()
             self.writing.unlink()
+            self.lock = FileLock(f"{self.path}.lock", timeout=0)
+            self.lock.acquire()
+        except Timeout as error:
+            raise BlockingIOError(
+                f"another run holds the checkpoint {self.path}; wait for it, or choose another path"
+            ) from error
         except OSError as error:
             raise OSError(
                 f"the checkpoint {self.path} cannot be written ({error.strerror}); "
                 f"choose a path in a folder that can"
             ) from error
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.lock.close()
-            raise BlockingIOError(
-                f"another run holds the checkpoint {self.path}; wait for it, or choose another path"
-            ) from error
         return self
 
     def __exit__(self, *_):
-        self.lock.close()
+        self.lock.release()
 
     def save(self, tensors: dict[str, Tensor], facts: dict):
         """Write a state beside the last one and rename it; the last one becomes PATH.previous.
@@ -113,6 +111,11 @@ class Checkpoint:
 
 def refuse_other_run(path: Path, saved: dict[str, str], current: dict[str, str]):
     """Raise ValueError, naming what differs, where a checkpoint belongs to another run."""
+    if saved.get("format") != current["format"]:
+        raise ValueError(
+            f"the checkpoint {path} was written by another version of kflow, which fingerprinted "
+            f"points otherwise; go on with that version, or start again at another path"
+        )
     different = [name for name in current if saved.get(name) != current[name]]
     if different:
         said = "; ".join(f"{n} was {saved.get(n)}, is now {current[n]}" for n in different)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from kflow.figures import drawing, provenance, records
@@ -78,7 +77,7 @@ def quantity(name: str, value, kind: str, **rule) -> Quantity:
 
 def publish(
     slug: str,
-    draw: Callable[[], plt.Figure] | None = None,
+    draw: Callable[[], drawing.Figure] | None = None,
     *,
     title: str,
     claim: str,
@@ -88,7 +87,7 @@ def publish(
     columns: Mapping[str, str],
     quantities: Sequence[Quantity] = (),
     seeds: Sequence[int] = (),
-    frames: Callable[[int], plt.Figure] | None = None,
+    frames: Callable[[int], drawing.Figure] | None = None,
     n_frames: int = 0,
     dtype: str = "float32",
     device: str = "cpu",

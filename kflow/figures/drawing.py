@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-
+from kflow import checks
 from kflow.figures.parameters import nearest
+
+with checks.extra("notebooks"):
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 THEMES = {"light": "", "dark": "-dark"}  # and the ending of their files
 FORMATS = ("svg", "pdf", "png")
@@ -62,7 +65,7 @@ def drawing(theme: str, slug: str) -> Iterator[None]:
             _theme = "light"
 
 
-def images(folder: Path, slug: str, draw: Callable[[], plt.Figure]) -> list[Path]:
+def images(folder: Path, slug: str, draw: Callable[[], Figure]) -> list[Path]:
     """The figure in every theme and format; the files written."""
     files = []
     for theme, ending in THEMES.items():

@@ -15,7 +15,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from kflow import data
+from kflow import checks, data
 from kflow.classify import classes, error_rate
 from kflow.engine import memory
 from kflow.figures import provenance
@@ -160,7 +160,8 @@ def _told(test: float | dict[str, list[float]]) -> str:
 
 
 def _vote(k: int, x, y, x_new, y_new) -> float:
-    from sklearn.neighbors import KNeighborsClassifier
+    with checks.extra("sklearn"):
+        from sklearn.neighbors import KNeighborsClassifier
 
     voters = KNeighborsClassifier(k, algorithm="brute").fit(x.numpy(), classes(y).numpy())
     return 1 - float(voters.score(x_new.numpy(), classes(y_new).numpy()))

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+
+from kflow import checks
+
+with checks.extra("notebooks"):
+    import pandas as pd
 
 
 def part(record: dict, name: str, **facts) -> pd.DataFrame:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
+from kflow import checks
 from kflow.figures.drawing import color
+
+with checks.extra("notebooks"):
+    import matplotlib.pyplot as plt
+    import pandas as pd
 
 EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
 REMEDIES = ("ink", "orange", "green", "blue", "purple", "red")  # the first is for none

@@ -8,12 +8,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-import pandas as pd
-
+from kflow import checks
 from kflow.classify import error_table
 from kflow.paper import late, study
 from kflow.paper.experiments import EXPERIMENTS, N_INTERP
 from kflow.paper.record import OtherSettings, cost, read_record
+
+with checks.extra("notebooks"):
+    import pandas as pd
 
 COLUMNS = ("average", "min", "max", "std")
 TALK = {  # the talk's three tables: rows N_I

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from kflow import checks
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exits with 0, or 1 where a run or a check fails, or 2 for a wrong word."""
@@ -88,9 +90,10 @@ def run(options) -> int:
 
 def _given(options, planned, schema) -> dict:
     """Parameters from the paper's file, then from --set, then from -p."""
-    import yaml
-
     from kflow.figures.parameters import nearest
+
+    with checks.extra("notebooks"):
+        import yaml
 
     files = [planned.source.parent / "params" / f"{planned.name}.paper.yml"] * options.paper
     files += [options.set] if options.set else []

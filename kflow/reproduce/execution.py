@@ -10,6 +10,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from filelock import FileLock
+
 from kflow.reproduce.notebooks import ExecutionFailed, code, read, run, take_prose
 from kflow.reproduce.plans import Execution, chapters, plan, project, reason, stale
 
@@ -24,8 +26,6 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True, bar
     leaves what it had in `_build/executions/failed/NAME.ipynb`; the former results stay. `progress`
     says when it begins and ends, `bar` shows its cells on a terminal.
     """
-    from filelock import FileLock
-
     planned = plan(name, parameters, root)
     planned.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{planned.folder.parent}.lock"):

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from kflow import checks
 from kflow.paper.record import DECLARED
 
 
@@ -29,7 +30,8 @@ class ExecutionFailed(RuntimeError):
 
 def read(path):
     """The notebook in a file, as nbformat has it."""
-    import nbformat
+    with checks.extra("notebooks"):
+        import nbformat
 
     return nbformat.read(path, as_version=4)
 
@@ -56,8 +58,9 @@ def run(planned, bar: bool):
     `bar` shows papermill's bar on a terminal. Raises ExecutionFailed, and then leaves what there is
     in the folder `failed` beside the executions.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
+    with checks.extra("notebooks"):
+        import papermill
+        from nbclient.exceptions import DeadKernelError
 
     executions = planned.folder.parent.parent
     start = time.monotonic()
@@ -128,7 +131,8 @@ def _environment(output, records):
 
 def _scrub(path):
     """Take out of a notebook what differs between two equal runs: times, ids, addresses."""
-    import nbformat
+    with checks.extra("notebooks"):
+        import nbformat
 
     notebook = read(path)
     notebook.metadata.pop("papermill", None)
@@ -147,7 +151,8 @@ def take_prose(source, executed):
 
     Nothing is done where the code differs: parameters were injected, or the source has changed.
     """
-    import nbformat
+    with checks.extra("notebooks"):
+        import nbformat
 
     notebook, done = read(source), read(executed)
     made = code(done)
