@@ -25,7 +25,7 @@ node_modules/.ready: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error && touch $@
 
 book: $(READY)  ## run the notebooks that changed (make JOBS=4 book: four at once), build _build/html
-	@$(BIN)/python book/build.py -j $(JOBS) $(ARGS)
+	@$(BIN)/python book/builder.py -j $(JOBS) $(ARGS)
 
 test: $(READY)  ## check the library, the notebooks, the site
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi

@@ -10,11 +10,11 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
-import build
+import builder
 from bs4 import BeautifulSoup
 
-PRINTED = build.ROOT / "_build" / "print"
-PDF = build.ROOT / "_build" / "kernel-flows.pdf"
+PRINTED = builder.ROOT / "_build" / "print"
+PDF = builder.ROOT / "_build" / "kernel-flows.pdf"
 ON_SCREEN_ONLY = {"play", "figures", "api", "changelog"}
 DROPPED = (
     "script, noscript, button, dialog, .headerlink, .only-dark, .kf-line, .kf-run, .onlyprint, "
@@ -64,19 +64,19 @@ def _lead(link, name, names):
 
 
 def _homepage():
-    project = tomllib.loads((build.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((builder.ROOT / "pyproject.toml").read_text())["project"]
     return project.get("urls", {}).get("Homepage", "").rstrip("/")
 
 
 def main():
     """Bring the site up to date, join its pages, print them."""
-    build.build(preview="--preview" in sys.argv[1:])
-    names = [name for name in build.pages_of_toc() if name not in ON_SCREEN_ONLY]
+    builder.build(preview="--preview" in sys.argv[1:])
+    names = [name for name in builder.pages_of_toc() if name not in ON_SCREEN_ONLY]
     shutil.rmtree(PRINTED, ignore_errors=True)
-    shutil.copytree(build.SITE, PRINTED)
-    (PRINTED / "print.html").write_text(join(build.SITE, names))
-    subprocess.run(["node", build.ROOT / "book" / "pdf.mjs", PRINTED, PDF], check=True)
-    print(f"the book is printed: {PDF.relative_to(build.ROOT)}")
+    shutil.copytree(builder.SITE, PRINTED)
+    (PRINTED / "print.html").write_text(join(builder.SITE, names))
+    subprocess.run(["node", builder.ROOT / "book" / "pdf.mjs", PRINTED, PDF], check=True)
+    print(f"the book is printed: {PDF.relative_to(builder.ROOT)}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def sources():
 
 def preview():
     """Build the site from the executions that there are."""
-    subprocess.run([sys.executable, ROOT / "book" / "build.py", "--preview"])
+    subprocess.run([sys.executable, ROOT / "book" / "builder.py", "--preview"])
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -34,7 +34,7 @@ def executed(name):
 @functools.cache
 def built():
     """The folder of the built site, up to date."""
-    builder = module("build")
+    builder = module("builder")
     builder.build()
     return builder.SITE
 

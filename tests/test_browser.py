@@ -10,7 +10,7 @@ import pytest
 from tests.site import ROOT, built, missing_for_browsers, module, pages
 
 SETTINGS = ("light-1280", "dark-1280", "light-390", "dark-390")
-TOC = [f"{name}.html" for name in module("build").pages_of_toc()]
+TOC = [f"{name}.html" for name in module("builder").pages_of_toc()]
 MORE = ["404.html", "genindex.html", "search.html"]
 lacking = missing_for_browsers()
 pytestmark = [

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_moons
 from sklearn.model_selection import cross_val_score, train_test_split
@@ -35,6 +36,16 @@ def test_the_same_seed_gives_the_same_model():
     x, y = make_moons(100, noise=0.1, random_state=0)
     one, other = (kflow.KernelFlowClassifier(layers=10, n_fine=20).fit(x, y) for _ in range(2))
     assert np.array_equal(one.decision_function(x), other.decision_function(x))
+
+
+def test_the_last_interpolant_is_that_of_the_flowed_points_with_the_nugget():
+    x, y = make_moons(60, noise=0.1, random_state=0)
+    model = kflow.KernelFlowClassifier(layers=5, n_fine=20, n_interp=30, nugget=0.3).fit(x, y)
+    v = model.interpolant_
+    gram = model.kernel_(v.x, v.x) + 0.3 * torch.eye(30, dtype=torch.float64)
+    labels = gram @ v.coefficients  # (K + nugget I) c = y, one-hot, as many of each class
+    assert torch.allclose(labels, labels.round(), atol=1e-6)
+    assert labels.round().sum(0).tolist() == [15, 15] and labels.round().unique().tolist() == [0, 1]
 
 
 def test_one_class_is_refused():

@@ -73,11 +73,17 @@ def test_without_a_nugget_batch_points_move_by_eps_g(data, place):
 
 
 def test_a_small_enough_layer_lowers_rho(data, device):
+    # to first order by eps <g, K (K + nugget I)^-1 g>: what the interpolated motion has of g
     x, y = (part.to(device) for part in data)
-    coarse = game.draw(40, 40, seed()).coarse
-    before, gradient = kflow.rho_and_gradient(kflow.Gaussian(1.5), x, y, coarse, 1e-3)
-    after = kflow.rho(kflow.Gaussian(1.5), x - 1e-4 * gradient, y, coarse, 1e-3)
-    assert float(after - before) == pytest.approx(-1e-4 * float(gradient.square().sum()), rel=0.01)
+    kernel, nugget, eps = kflow.Gaussian(1.5), 1e-3, 1e-4
+    path = flow(n_fine=40, step=kflow.Constant(eps)).run(x, y, 1, seed())
+    fine, coarse = game.draw(40, 40, seed())
+    before, gradient = kflow.rho_and_gradient(kernel, x[fine], y[fine], coarse, nugget)
+    after = kflow.rho(kernel, path.points[fine], y[fine], coarse, nugget)
+    gram = kernel(x[fine], x[fine])
+    motion = gram @ torch.linalg.solve(gram + nugget * torch.eye(40).to(gram), gradient)
+    expected = -eps * float((gradient * motion).sum())
+    assert expected < 0 and float(after - before) == pytest.approx(expected, rel=0.01)
 
 
 def test_a_test_point_equal_to_a_training_point_follows_it_to_the_bit(data, place):

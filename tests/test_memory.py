@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -54,7 +58,34 @@ def test_points_take_what_is_promised():
     # 1000 points in 10 dimensions of float32, and three scratch arrays for a batch of 20
     needed = memory.of_flow(1000, 10, 20, 1, 4)
     assert needed["points"] == 1000 * 10 * 4
-    assert needed["games"] > 3 * 20 * 10 * 4
+    scratch, game = 3 * 20 * 10 * 4, 8 * (8 * 20 * 20 + 6 * 20 * 10)  # the game is in float64
+    assert needed["games"] == scratch + game
+    assert memory.of_flow(1000, 10, 20, 5, 4)["games"] == 5 * scratch + game
+
+
+PEAK = """
+import sys, torch, kflow
+n_fine, d = map(int, sys.argv[1:])
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+def play(n, d):
+    x, y = torch.randn(n, d), torch.randn(n, 1)
+    flow = kflow.KernelFlow(kflow.Gaussian(d ** 0.5), n, kflow.Constant(1e-3), nugget=1e-2)
+    before = peak()
+    flow.run(x, y, 1, torch.Generator().manual_seed(0))
+    return peak() - before
+play(20, 2)
+print(play(n_fine, d))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no peak in /proc")
+def test_a_game_takes_about_what_is_promised():
+    command = [sys.executable, "-c", PEAK, "1500", "300"]
+    taken = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    promised = sum(memory.of_flow(1500, 300, 1500, 1, 4).values())
+    assert promised / 3 < taken < 1.5 * promised
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -52,8 +52,12 @@ def test_a_notebook_opened_alone_begins_by_installing_kflow(tmp_path, monkeypatc
     monkeypatch.undo()
     [command] = commands
     assert command[-1] == "kflow @ git+https://example.org/owner/kf"
-    local = ["--no-deps", "--no-index", "--no-build-isolation", "--target", tmp_path / "site", ROOT]
-    subprocess.run([*command[:-1], *local], check=True)
+    source = tmp_path / "source"  # building a wheel writes beside what it is built from
+    shutil.copytree(ROOT / "kflow", source / "kflow")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    local = ["--no-deps", "--no-index", "--no-build-isolation", "--target", tmp_path / "site"]
+    subprocess.run([*command[:-1], *local, source], check=True)
     show = "import kflow; print(kflow.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", show], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},

@@ -56,7 +56,7 @@ def target(page, link):
 
 
 def test_every_page_of_the_toc_is_built_at_a_clean_address(site):
-    for name in module("build").pages_of_toc():
+    for name in module("builder").pages_of_toc():
         assert f"{name}.html" in site
     assert not [name for name in site if "executed" in name or "_build" in name]
 
@@ -102,7 +102,7 @@ def test_no_role_is_left_as_text(site):
 
 
 def test_a_page_says_what_it_is_to_those_that_link_to_it(site):
-    for name in module("build").pages_of_toc():
+    for name in module("builder").pages_of_toc():
         head = site[f"{name}.html"].head
         assert {"og:title", "og:description", "description", "icon"} <= set(head), name
         assert head.count("viewport") == 1
@@ -143,7 +143,7 @@ def test_a_page_is_small(site):
 
 
 def test_the_pages_join_into_one_book_whose_links_stay_inside():
-    names = [name for name in module("build").pages_of_toc() if name != "play"]
+    names = [name for name in module("builder").pages_of_toc() if name != "play"]
     book = Page(module("pdf").join(built(), names))
     inside = {link[1:] for link in book.links if link.startswith("#")}
     assert inside and inside <= set(book.ids)
@@ -163,24 +163,26 @@ def test_the_search_finds_theorems_and_figures():
 
 
 def test_the_build_refuses_a_page_that_is_not_there(monkeypatch):
-    build = module("build")
-    monkeypatch.setattr(build, "pages_of_toc", lambda: [*build.page_sources(), *NAMES, "nowhere"])
-    with pytest.raises(build.BuildFailed, match="nowhere"):
-        build.check()
+    builder = module("builder")
+    monkeypatch.setattr(
+        builder, "pages_of_toc", lambda: [*builder.page_sources(), *NAMES, "nowhere"]
+    )
+    with pytest.raises(builder.BuildFailed, match="nowhere"):
+        builder.check()
 
 
 def test_the_build_refuses_a_chapter_that_the_toc_forgets(monkeypatch):
-    build = module("build")
-    monkeypatch.setattr(build, "pages_of_toc", lambda: [*build.page_sources()])
-    with pytest.raises(build.BuildFailed, match=NAMES[0]):
-        build.check()
+    builder = module("builder")
+    monkeypatch.setattr(builder, "pages_of_toc", lambda: [*builder.page_sources()])
+    with pytest.raises(builder.BuildFailed, match=NAMES[0]):
+        builder.check()
 
 
 def test_the_build_refuses_another_jupyter_book(monkeypatch):
-    build = module("build")
-    monkeypatch.setattr(build.importlib.metadata, "version", lambda name: "2.0.0")
-    with pytest.raises(build.BuildFailed, match="jupyter-book<2"):
-        build.check()
+    builder = module("builder")
+    monkeypatch.setattr(builder.importlib.metadata, "version", lambda name: "2.0.0")
+    with pytest.raises(builder.BuildFailed, match="jupyter-book<2"):
+        builder.check()
 
 
 @pytest.fixture

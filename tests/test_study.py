@@ -65,7 +65,10 @@ def test_a_flow_that_breaks_keeps_what_was_read_before(tmp_path):
     coincident = study.Configuration(n_fine=60, nugget=0.0)
     scale = replace(SMALL, reads=((10, 1),), layers=(0, 1))
     record = study.run(tmp_path, [coincident], scale, (0,), lambda _: (pairs, y))
-    assert "nugget" in record["runs"][0]["broke"]
+    broken = record["runs"][0]
+    assert "nugget" in broken["broke"] and list(broken["by_layer"]) == ["0"]
+    [error] = broken["by_layer"]["0"]["errors_10"]
+    assert 0 < error < 1
 
 
 def test_the_configurations_differ_from_the_base_in_one_thing():
