@@ -126,6 +126,12 @@ def test_a_variant_is_not_accepted_as_the_published_record(tmp_path):
         compare.accept(made, tmp_path / "published")
 
 
+def test_a_bound_with_the_digits_of_a_result_is_refused():
+    with pytest.raises(ValueError, match="high = 0.333.* looks like a result"):
+        Quantity("error", 0.1, "statistical", low=0, high=1 / 3)
+    assert Quantity("error", 0.1, "close", atol=1e-300, rtol=0.123456).rtol == 0.123456
+
+
 def test_a_hundred_good_quantities_pass_together(tmp_path):
     # 100 means of 50 draws, each in an interval of four standard deviations: the
     # chance that one of them falls out is below one in a hundred
@@ -133,7 +139,7 @@ def test_a_hundred_good_quantities_pass_together(tmp_path):
     before, after = rng.normal(size=(2, 100, 50)).mean(axis=2)
     wide = 4 * 2**0.5 / 50**0.5
     many = [
-        [Quantity(f"mean_{i}", v, "statistical", low=b - wide, high=b + wide)
+        [Quantity(f"mean_{i}", v, "statistical", low=round(b - wide, 3), high=round(b + wide, 3))
          for i, (v, b) in enumerate(zip(values, before, strict=True))]
         for values in (before, after)
     ]  # fmt: skip

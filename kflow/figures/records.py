@@ -28,7 +28,8 @@ class Quantity:
 
     `exact`: equal; `close`: within atol + rtol |value|; `statistical`: between `low` and `high`, a
     prediction interval from many seeds; `single-run`: shown, never compared; `timing`: the same.
-    `paper` is the talk's or the paper's value and `place` says where it stands there.
+    `paper` is the talk's or the paper's value and `place` says where it stands there. The bounds
+    are constants of the source, never results: they must be the same on every processor.
     """
 
     name: str
@@ -49,6 +50,13 @@ class Quantity:
         numbers = (self.value, self.rtol, self.atol, self.low, self.high, self.paper)
         if not all(math.isfinite(v) for v in numbers if v is not None):
             raise ValueError(f"quantity {self.name} holds a number that is not finite: {numbers}")
+        for field in ("rtol", "atol", "low", "high"):
+            bound = getattr(self, field)
+            if bound is not None and float(f"{bound:.6g}") != bound:
+                raise ValueError(
+                    f"quantity {self.name}: {field} = {bound!r} looks like a result, whose last "
+                    "digits change with the processor; write a constant of at most six digits"
+                )
         if self.kind == "close" and not self.rtol + self.atol > 0:
             raise ValueError(f"quantity {self.name} is close: give rtol or atol above 0")
         if self.kind == "statistical":
