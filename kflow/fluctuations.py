@@ -75,8 +75,8 @@ def replicas(
 ) -> Replicas:
     r"""`count` flows of constant step eps, at the increasing numbers of `layers`.
 
-    Beside each, L' = L + eps (A L + v_game(F) - v(F)) along the solution F(t), with the same games:
-    E[L] = 0, so the mean of (flow - L) is the mean of the flow, with far less noise.
+    Beside each, D' = D + eps (A D + v_game(F) - v(F)) along the solution F(t), with the same games:
+    E[D] = 0, so the mean of (flow - D) is the mean of the flow, with far less noise.
     """
     checks.number("eps", eps, above=0)
     checks.integer("count", count, least=1)

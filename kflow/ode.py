@@ -1,6 +1,7 @@
-r"""The effective dynamical system: what the flow tends to as its steps tend to nothing.
+r"""The effective dynamical system: what the flow tends to as its steps tend to zero.
 
-$\dot F(t, x) = -E_{X,\pi}[(\nabla_Z \rho)^T (K(Z, Z) + \lambda I)^{-1} K(Z, x)]$ at $Z = F(X, t)$.
+$\dot F(t, x) = -E_{X,\pi}[(\nabla_Z \rho)^T (K(Z, Z) + \lambda I)^{-1} K(Z, F(t, x))]$ at
+$Z = F(t, X)$. (The talk prints K(Z, x); its layers, and so their limit, have the moved point.)
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ CHUNK = 2**22  # entries of the Gram matrices of the games that are played at on
 
 
 class IntegrationFailed(ArithmeticError):
-    """The solver of the effective equation gave up; the message says at which t, and why."""
+    """The effective equation can't be integrated further; the message says at which t, and why."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class EffectiveODE:
 
     It is the limit of flows with `step=Constant(eps)` as eps -> 0, where a layer takes the time
     eps. Another rule has another limit: `step=MaxDisplacement(1.0)` is that of
-    `MaxDisplacement(delta)`, where a layer takes the time delta. With n_fine = n the training
-    points go down the mean of rho. Raises ValueError or TypeError for bad settings.
+    `MaxDisplacement(delta)`, where a layer takes the time delta. With n_fine = n and constant
+    steps the mean of rho does not increase. Raises ValueError or TypeError for bad settings.
     """
 
     kernel: Radial
@@ -117,7 +118,7 @@ class EffectiveODE:
         object.__setattr__(self, "games", self.expectation.games(len(self.y), self.n_fine))
 
     def velocity(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):
-        """dF/dt at the training points, or `at` others (m, d), when the former are at `points`."""
+        """dF/dt when the training points are at `points`: there, or where others are now, `at`."""
         like = points
         points, at = self._checked(points, at)
         weights = torch.zeros_like(points)

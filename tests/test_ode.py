@@ -85,6 +85,43 @@ def test_a_layer_of_the_flow_moves_by_the_velocity_of_its_game(nugget):
     torch.testing.assert_close(moved, 0.1 * KERNEL(x, x[fine]) @ pull[0, 0], rtol=1e-9, atol=1e-12)
 
 
+def test_a_layer_has_the_kernel_at_the_moved_point_and_not_at_the_original_as_the_talk_prints_it():
+    x, y = roll(30)
+    flow = KernelFlow(KERNEL, 10, Constant(0.05), 1e-3, precision="float64")
+    moved = flow.run(x, y, 20, generator(1)).points
+    layer = flow.run(moved, y, 1, generator(2)).points - moved
+    fine, coarse = draw(30, 10, generator(2))
+    _, gradient = rho_and_gradient(KERNEL, moved[fine], y[fine], coarse, 1e-3)
+    gram = KERNEL(moved[fine], moved[fine]) + 1e-3 * torch.eye(10, dtype=x.dtype)
+    c = torch.linalg.solve(gram, -gradient)
+    torch.testing.assert_close(layer, 0.05 * KERNEL(moved, moved[fine]) @ c, rtol=1e-9, atol=1e-12)
+    printed = 0.05 * KERNEL(x, moved[fine]) @ c
+    assert (layer - printed).norm() > 0.1 * layer.norm()  # the slip is a tenth of the motion
+
+
+def test_with_the_printed_kernel_training_points_would_not_move_down_their_own_gradient():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 6)  # all points play: dF/dt = -grad of the mean loss
+    points = ode.solve(x, 8.0).points[-1]
+    corrected, printed = ode.velocity(points), ode.velocity(points, at=x)
+    step = 1e-5
+    slope = ode.rho(points + step * corrected).mean() - ode.rho(points - step * corrected).mean()
+    torch.testing.assert_close(slope / (2 * step), -corrected.square().sum(), rtol=1e-5, atol=0)
+    assert (printed - corrected).norm() > 0.05 * corrected.norm()
+
+
+def test_the_limit_of_normalised_steps_can_raise_the_mean_loss_although_all_points_play():
+    x = [[1.92, 1.0], [1.33, -1.07], [0.4, -0.36], [1.6, -1.28], [-1.34, 1.21], [0.49, -0.43]]
+    x = torch.tensor(x, dtype=torch.float64)
+    y = torch.tensor([1.0, 1, 1, -1, -1, -1], dtype=torch.float64)[:, None]
+    rise = {}
+    for rule in (Constant(1.0), MaxDisplacement(1.0)):
+        ode = EffectiveODE(KERNEL, y, 6, step=rule)
+        loss = [float(ode.rho(p).mean()) for p in ode.solve(x, [0.0, 0.016, 0.032]).points]
+        rise[rule] = np.diff(loss)
+    assert (rise[Constant(1.0)] < 0).all() and (rise[MaxDisplacement(1.0)] > 0).all()
+
+
 def test_chunks_do_not_change_the_drift(monkeypatch):
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 4)

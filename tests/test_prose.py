@@ -91,3 +91,15 @@ def test_a_figure_is_published_in_one_place():
         for slug in re.findall(r'figures\.publish\(\s*"([^"]+)"', page.read_text()):
             assert slug not in places, f"{slug} in {page.name} and in {places[slug]}"
             places[slug] = page.name
+
+
+def test_the_effective_equation_is_printed_with_the_moved_point():
+    chapter = (ROOT / "notebooks/effective_ode.md").read_text()
+    pieces = chapter.split("$$")  # text, formula, text that may begin with a label, formula, ...
+    formulas = {
+        after.split(")")[0].strip(" ("): f
+        for f, after in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
+    assert "K(Z, F(x))" in formulas["effective-ode-layer"]
+    for label in ("effective-ode-equation", "effective-ode-own-equation"):
+        assert "K(Z, F(t, x))" in formulas[label] and "K(Z, x)" not in formulas[label]
