@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from kflow import parameters
+from kflow.figures import parameters
 from tests.site import NAMES, ROOT, cells
 
 RULE = ("rtol", "atol", "low", "high")
