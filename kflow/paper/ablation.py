@@ -34,11 +34,11 @@ BLOCK = 4096  # points that move at once
 class Scale:
     """How many points, how many are held out, points in a batch, layers and errors to read."""
 
-    points: int = 3_000
+    points: int = 2_000
     held: int = 2_000
-    n_fine: int = 300
-    layers: tuple[int, ...] = (0, 50, 100, 150, 200, 300, 400, 500)
-    reads: tuple[tuple[int, int], ...] = ((3000, 1), (600, 3), (60, 10), (10, 20))
+    n_fine: int = 200
+    layers: tuple[int, ...] = (0, 50, 100, 150, 200, 300, 400)
+    reads: tuple[tuple[int, int], ...] = ((2000, 1), (600, 3), (60, 10), (10, 20))
     games: int = 10  # batches of held-out points whose loss is taken
 
 
