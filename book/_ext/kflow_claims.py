@@ -13,7 +13,8 @@ from kflow import paper
 
 RECORDS = Path(__file__).resolve().parents[1] / "records"
 CLAIMS = RECORDS / "claims.toml"
-HEAD = ("claim", "the source says", "ours", "", "our record", "the source")
+HEAD = ("claim", "the source says", "ours", "verdicts", "would be refuted by")
+OUTSIDE = "an average outside of the talk's range"
 OURS = {
     "differs": "**differs**",
     "none": "no record yet",
@@ -34,14 +35,17 @@ class Claims(SphinxDirective):
         self.env.note_dependency(str(CLAIMS))
         stage = Path(self.env.srcdir)
         if part == "tables":
-            rows = [table_row(stage, t, row) for t in told["table"] for row in t["rows"]]
+            rows = [(table_row(stage, t, r), OUTSIDE) for t in told["table"] for r in t["rows"]]
         else:
-            rows = [claim_row(stage, claim) for claim in told["claim"] if claim["part"] == part]
+            claims = [claim for claim in told["claim"] if claim["part"] == part]
+            rows = [(claim_row(stage, c), c.get("refuted", "–")) for c in claims]
         lines = ["````{list-table}", ":header-rows: 1", ":class: kf-claims"]
-        lines += [":widths: 24 18 29 11 18", ""]
-        for claim, talk, ours, how, *verdicts in (HEAD, *rows):
+        lines += [":widths: 22 15 28 19 16", ""]
+        lines += [f"{'* ' if cell is HEAD[0] else '  '}- {cell}" for cell in HEAD]
+        for (claim, talk, ours, how, record, source), refuted in rows:
             lines += [f"* - {claim}", f"  - {talk}", f"  - {ours}", "", f"    {how}"]
-            lines += [f"  - {verdict}" for verdict in verdicts]
+            lines += [f"  - *our record*: {record}", "", f"    *the source*: {source}"]
+            lines += [f"  - {refuted}"]
         box = nodes.container(classes=["kf-scroll"])
         self.state.nested_parse(StringList([*lines, "````"], "claims"), 0, box)
         return [box]
