@@ -83,7 +83,7 @@ def mnist(full: bool = False) -> Digits:
 
 
 def fashion_mnist(full: bool = False) -> Digits:
-    """Ten kinds of clothes: 6000 + 2000 embedded images, or all 60000 + 10000 of them.
+    """Fashion-MNIST, images of clothes: 6000 + 2000 embedded ones, or all 60000 + 10000.
 
     H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747 (Zalando, MIT). With `full` the files are
     looked for in `KFLOW_DATA`/fashion-mnist, then where the Debian package dataset-fashion-mnist

@@ -127,8 +127,8 @@ def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
     assert len(grouped["gamma_factor"]) == 1
     said = report.advice({name: grouped[name] for name in ("nugget", "step")}, 10)
     assert "nugget 0.01 (25.00%); step 0.1 |x| (10.00%)" in said
-    tied = report.advice({"step": [effect(0.1, 0.3), effect(0.2, 0.4), effect(0.31, 0.5)]}, 10)
-    assert tied.endswith("step 0.1 s (20.00%; 0.1 s not told apart).")
+    best = report.advice({"step": [effect(0.1, 0.3), effect(0.2, 0.4), effect(0.31, 0.5)]}, 10)
+    assert best == "With 10 labelled images the least means of 2 seeds are step 0.1 s (20.00%)."
     assert report.effects(record, "fashion_mnist") == []
 
 

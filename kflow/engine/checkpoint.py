@@ -62,7 +62,7 @@ class Checkpoint:
         self.rotate()
 
     def not_written(self, tensors: dict[str, Tensor], error: OSError) -> OSError:
-        """What to tell who could not write."""
+        """The message for a checkpoint that cannot be written."""
         size = sum(t.nbytes for t in tensors.values())
         kept = "the last one is intact" if self.path.exists() else "there is none before it"
         return OSError(
@@ -102,7 +102,7 @@ class Checkpoint:
         return [p for p in (self.path, self.previous) if p.exists()]
 
     def none_sound(self) -> ValueError:
-        """What to tell where no file can be read."""
+        """The message for a checkpoint of which no file can be read."""
         return ValueError(
             f"no sound checkpoint at {self.path}: every file there is corrupt; delete "
             f"{' and '.join(map(str, self.existing()))} to start from the first layer"

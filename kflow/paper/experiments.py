@@ -1,9 +1,9 @@
 """The runs at the scale of the talk: which images, how deep, and the settings that are ours.
 
 The talk states N = 60000, N_f = 600 and the layers; not gamma, nugget or step. Ours were fixed on
-training images that were held out, before each run first read the test set: for clothes by
-`kflow.paper.study` and then `kflow.paper.late`, for digits, and for gamma on clothes, by confirming
-a lead of prototypes.
+held-out training images before each run was evaluated on the test set: for Fashion-MNIST by
+`kflow.paper.study` and then `kflow.paper.late`; for MNIST, and for gamma on Fashion-MNIST, by
+confirming settings that prototypes had found on the test set.
 """
 
 from dataclasses import dataclass, replace

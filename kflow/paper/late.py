@@ -1,9 +1,9 @@
-"""What keeps the errors from creeping up late: remedies tried at N = 10000, on training images.
+"""What keeps the errors from rising late in a flow: changes tried at N = 10000, on training images.
 
 `python -m kflow.paper late` makes book/records/paper/late.json. The flow of the large run on
-digits, and that on clothes in large steps, begin; after some shared layers each goes on once as it
-is and once with each remedy, from the same points and the same state of the generator. The test set
-is never opened. The remedies are ours; the talk names none.
+MNIST, and that on Fashion-MNIST with large steps, begin; after some shared layers each goes on once
+unchanged and once with each change, from the same points and the same state of the generator. The
+test set is not used. The changes are ours; the talk names none.
 """
 
 import json

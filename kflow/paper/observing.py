@@ -42,7 +42,7 @@ class Observer:
         return found | elapsed("observing", started, self.since)
 
     def at_the_end(self, points: Tensor, carried: Tensor) -> dict[str, Tensor]:
-        """Images after the last layer; which are read wrongly with 600 examples, some as images."""
+        """Images after the last layer, and those that are misclassified with 600 labelled ones."""
         rng = torch.Generator().manual_seed(self.experiment.seed)
         drawn = torch.randperm(len(self.y), generator=rng)[:600].to(points.device)
         v = interpolate(self.kernel, points[drawn], self.y[drawn], self.experiment.nugget)

@@ -55,7 +55,7 @@ def run(root: Path, load: Callable | None = None) -> dict:
 
 
 def ten(y: Float[Tensor, "n c"], seed: int, layer: int) -> Tensor:
-    """The positions of the examples, one of each class, that the observer drew at a layer."""
+    """The positions of the ten labelled points that the observer drew at a layer."""
     rng = torch.Generator().manual_seed(1000 * seed + layer)
     return [positions(y, n, n == 10, rng) for n in observing.N_INTERP][-1]
 

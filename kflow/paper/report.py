@@ -124,7 +124,7 @@ def baselines_table(found: Mapping[str, float] | None) -> pd.DataFrame:
 
 def method(name: str) -> str:
     """A method of `without_flow` in words."""
-    return METHODS.get(name, name.replace("layer_0", "no flow, best settings, examples:"))
+    return METHODS.get(name, name.replace("layer_0", "no flow, best settings, N_I ="))
 
 
 def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
@@ -162,7 +162,7 @@ class Effect(NamedTuple):
     errors: dict[int, list[float]]
 
     def mean(self, n: int) -> float:
-        """The error with n examples, mean over seeds."""
+        """The error with n labelled points, mean over seeds."""
         return fmean(self.errors[n])
 
     def label(self, factor: str) -> str:
@@ -202,22 +202,17 @@ def by_factor(found: list[Effect]) -> dict[str, list[Effect]]:
 
 
 def advice(grouped: Mapping[str, list[Effect]], n: int) -> str:
-    """A sentence: which value of each factor errs least with n examples, and what overlaps with it.
-
-    Values overlap whose errors range, from seed to seed, over a common number.
-    """
+    """A sentence: the value of each factor with the least mean error with n labelled points."""
     told = []
     for factor, found in grouped.items():
-        first, *others = sorted(found, key=lambda effect: effect.mean(n))
-        least = max(first.errors[n])
-        tied = [effect.label(factor) for effect in others if min(effect.errors[n]) <= least]
-        also = f"; {', '.join(tied)} not told apart" if tied else ""
-        told.append(f"{FACTORS[factor]} {first.label(factor)} ({first.mean(n):.2%}{also})")
-    return f"With {n} examples the least errors are those of {'; '.join(told)}."
+        first = min(found, key=lambda effect: effect.mean(n))
+        told.append(f"{FACTORS[factor]} {first.label(factor)} ({first.mean(n):.2%})")
+    seeds = len(first.errors[n])
+    return f"With {n} labelled images the least means of {seeds} seeds are {'; '.join(told)}."
 
 
 def by_remedy(record: Mapping, n: int, dataset: str = "mnist") -> dict[str, pd.DataFrame]:
-    """By remedy of `kflow.paper.late`: errors with n examples, by layer (rows) and seed."""
+    """By remedy of `kflow.paper.late`: errors with n labelled points, by layer (rows) and seed."""
     found: dict[str, dict] = {}
     for run in record["runs"]:
         if run["remedy"].get("dataset", "mnist") != dataset:

@@ -154,7 +154,7 @@ def draw(x: Tensor, y: Tensor, scale: Scale, seed: int) -> tuple[Tensor, Tensor,
 def read_errors(
     kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Scale, seed: int
 ) -> dict[str, list[float]]:
-    """The errors of each N_I of the scale, as many draws of examples as it says."""
+    """The errors of each N_I of the scale, as many draws of labelled points as it says."""
     rng = torch.Generator().manual_seed(seed)
     return {
         f"errors_{n}": [error_rate(kernel, *sets, n, rng, nugget, n == 10) for _ in range(draws)]

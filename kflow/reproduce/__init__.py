@@ -1,4 +1,4 @@
-"""Run the notebooks again and judge what comes out: executions, comparison, citation, cost.
+"""Run the notebooks again and compare the results: executions, comparison, citation, cost.
 
 `python -m kflow` is the command line; the book is built from `execution`.
 """
