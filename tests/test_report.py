@@ -37,7 +37,7 @@ def test_our_average_is_judged_by_the_talks_range(tmp_path):
     table = report.beside("M", "mnist", 11, 12, tmp_path)
     words = ["within", "below", "above", "within"]
     assert table["average, and the talk's range"].tolist() == words
-    assert table["ours, layers 11 to 12", "average"][600] == 0.0135
+    assert table["ours (%), layers 11 to 12", "average"]["600 labelled"] == 1.35
 
 
 def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
@@ -62,7 +62,7 @@ def test_another_run_stands_beside_the_talk_without_a_verdict(tmp_path):
     assert report.end_beside("M", "mnist", tmp_path).loc["mnist", "ours"] == "not run"
     write(tmp_path, "mnist", mnist([0, 2000], (0.1,) * 4))
     beside = report.end_beside("M", "mnist", tmp_path)
-    assert list(beside.columns.levels[0]) == ["talk", "ours, layers 1000 to 2000"]
+    assert list(beside.columns.levels[0]) == ["talk (%)", "ours (%), layers 1000 to 2000"]
 
 
 def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
@@ -76,9 +76,9 @@ def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
     expected = {"layer_0 600": 0.2, "neighbours": 0.03}
     assert report.without_flow("mnist", tmp_path) == pytest.approx(expected)
     table = report.baselines_table(expected)
-    assert table["share wrong"].to_dict() == {
-        "no flow, best settings, examples: 600": 0.2,
-        "nearest neighbours, all training images": 0.03,
+    assert table["test error (%)"].to_dict() == {
+        "no flow, best settings, N_I = 600": 20.0,
+        "nearest neighbours, all training images": 3.0,
         "kernel ridge, all training images": "not run, for want of memory or time",
     }
 

@@ -68,7 +68,7 @@ def verdicts(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
 def beside(
     name: str, experiment: str, first: int, last: int, start: Path | None = None, judge: bool = True
 ) -> pd.DataFrame:
-    """The talk's table `name` beside ours at those layers, or "not run" with what it costs.
+    """The talk's table `name` and ours at those layers, in percent, or "not run" and its cost.
 
     With judge=False, for a run of another kind than the talk's, there is no verdict.
     """
@@ -76,15 +76,19 @@ def beside(
     record = read_record(experiment, start)
     if record is None or max(map(int, record[0]["by_layer"])) < last:
         layers = EXPERIMENTS[experiment].layers
-        parts = {"talk": theirs, "ours": theirs[[]].assign(average="not run")}
+        parts = {"talk (%)": percent(theirs), "ours": theirs[[]].assign(average="not run")}
         parts["a run takes"] = theirs[[]].assign(**{f"{layers} layers": cost(layers, start)})
-        return pd.concat(parts, axis=1)
-    ours = over(record[0], first, last)
-    parts = {"talk": theirs, f"ours, layers {first} to {last}": ours.round(5)}
-    verdict = (
-        {"average, and the talk's range": verdicts(ours, theirs).to_frame("")} if judge else {}
-    )
-    return pd.concat(parts | verdict, axis=1)
+    else:
+        ours = over(record[0], first, last)
+        parts = {"talk (%)": percent(theirs), f"ours (%), layers {first} to {last}": percent(ours)}
+        if judge:
+            parts["average, and the talk's range"] = verdicts(ours, theirs).to_frame("")
+    return pd.concat(parts, axis=1).rename(index=lambda n: f"{n} labelled").rename_axis(None)
+
+
+def percent(table: pd.DataFrame) -> pd.DataFrame:
+    """Fractions as percentages, to three digits after the point."""
+    return (100 * table).round(3)
 
 
 def end_beside(name: str, experiment: str, start: Path | None = None) -> pd.DataFrame:
@@ -118,8 +122,8 @@ def baselines_table(found: Mapping[str, float] | None) -> pd.DataFrame:
     if not found:
         return not_run("baselines")
     missing = {name: "not run, for want of memory or time" for name in METHODS if name not in found}
-    told = {name: round(error, 5) for name, error in found.items()} | missing
-    return pd.DataFrame({"share wrong": {method(name): said for name, said in told.items()}})
+    told = {name: round(100 * error, 3) for name, error in found.items()} | missing
+    return pd.DataFrame({"test error (%)": {method(name): said for name, said in told.items()}})
 
 
 def method(name: str) -> str:
