@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { openContext } from './browser.mjs'
 import { browser, server } from './site.mjs'
 
-const PRESETS = ['two-points', 'two-colours', 'two-moons', 'swiss-roll', 'coin-tosses']
+const PRESETS = ['two-points', 'two-colours', 'two-moons', 'swiss-roll', 'coin-tosses', 'noisy-labels']
 
 async function withPage(work, { fragment = '', width = 1280, scheme = 'light' } = {}) {
   const { context, page, noted } = await openContext(browser, server.url, { width, scheme })

@@ -14,6 +14,7 @@ test("a game read from its own address is the same game", () => {
       [state.labels, state.green, state.gamma, state.nugget, state.step, state.seed]);
     assert.ok(Math.abs(played(again).rho - played(state).rho) < 1e-3, name);
     assert.equal(write(again), write(state));
+    assert.deepEqual(again.heldLabels, state.heldLabels);
   }
 });
 

@@ -5,7 +5,7 @@ import { History } from "../../book/_static/play/history.js";
 import { PRESETS } from "../../book/_static/play/presets.js";
 import { Session } from "../../book/_static/play/session.js";
 import { position, value } from "../../book/_static/play/sliders.js";
-import { LIMITS, addPoint, create, flipLabel, movePoint, newHalf, oneLayer, played, removePoint,
+import { LIMITS, addPoint, create, flipLabel, heldErrors, movePoint, newHalf, oneLayer, played, removePoint,
   setNumber } from "../../book/_static/play/state.js";
 
 const two = () => PRESETS["two-points"]();
@@ -18,6 +18,15 @@ test("every preset can be played, and two points give 1/4 and two colours 3/4", 
   }
   assert.ok(Math.abs(played(two()).rho - 1 / 4) < 1e-14);
   assert.ok(Math.abs(played(PRESETS["two-colours"]()).rho - 3 / 4) < 1e-14);
+});
+
+test("with noisy labels the flow lowers rho and gets more held-out labels wrong", () => {
+  let state = PRESETS["noisy-labels"]();
+  const start = { rho: played(state).rho, wrong: heldErrors(state, played(state)) };
+  for (let i = 0; i < 150; i++) state = newHalf(oneLayer(state, played(state)));
+  assert.ok(played(state).rho < start.rho / 2, `${start.rho} ${played(state).rho}`);
+  assert.ok(heldErrors(state, played(state)) > start.wrong + 5,
+    `${start.wrong} ${heldErrors(state, played(state))}`);
 });
 
 test("the flow lowers rho from every preset, averaged over halves", () => {

@@ -4,14 +4,14 @@ import { LIMITS, create } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
-const KEYS = ["gamma", "nugget", "step", "seed", "points", "preset"];
+const KEYS = ["gamma", "nugget", "step", "seed", "points", "held", "preset"];
 const LETTERS = { P: [1, true], p: [1, false], M: [-1, true], m: [-1, false] };
 
 const rounded = (number) => String(Number(number.toFixed(6)));
 
 /**
  * For instance `gamma=1&nugget=0&step=0.05&seed=2&points=0,0,P;0.8,0,m`: P and M are plus and minus
- * in the green half, p and m are hidden.
+ * in the green half, p and m are hidden. `held` are points that take part in no game.
  * @param {State} state
  */
 export function write(state) {
@@ -20,7 +20,10 @@ export function write(state) {
     return `${rounded(x)},${rounded(y)},${state.green[i] ? letter.toUpperCase() : letter}`;
   });
   const { gamma, nugget, step, seed } = state;
-  return `gamma=${gamma}&nugget=${nugget}&step=${step}&seed=${seed}&points=${points.join(";")}`;
+  const held = state.held.map(([x, y], i) =>
+    `${rounded(x)},${rounded(y)},${state.heldLabels[i] > 0 ? "p" : "m"}`);
+  return `gamma=${gamma}&nugget=${nugget}&step=${step}&seed=${seed}&points=${points.join(";")}`
+    + (held.length ? `&held=${held.join(";")}` : "");
 }
 
 /**
@@ -36,7 +39,13 @@ export function read(fragment) {
     if (given.has(name)) parts[name] = number(name, given.get(name), parts[name], problems);
   }
   if (given.has("seed")) parts.seed = wholeSeed(given.get("seed"), parts.seed, problems);
-  if (given.has("points")) Object.assign(parts, readPoints(given.get("points"), problems));
+  if (given.has("points")) {
+    Object.assign(parts, { held: [], heldLabels: [] }, readPoints(given.get("points"), problems));
+  }
+  if (given.has("held")) {
+    const { points, labels } = readPoints(given.get("held"), problems, true);
+    Object.assign(parts, { held: points, heldLabels: labels });
+  }
   for (const key of given.keys()) {
     if (!KEYS.includes(key)) problems.push(`“${short(key)}” means nothing here and was left out.`);
   }
@@ -72,7 +81,7 @@ function wholeSeed(text, otherwise, problems) {
   return otherwise;
 }
 
-function readPoints(text, problems) {
+function readPoints(text, problems, held = false) {
   const read = { points: [], labels: [], green: [] };
   const entries = text === "" ? [] : text.split(";");
   for (const [i, entry] of entries.slice(0, LIMITS.points).entries()) {
@@ -93,7 +102,7 @@ function readPoints(text, problems) {
     problems.push(`Only the first ${LIMITS.points} of ${entries.length} points were taken.`);
   }
   const seen = read.green.filter(Boolean).length;
-  if (read.points.length > 1 && (seen === 0 || seen === read.points.length)) {
+  if (!held && read.points.length > 1 && (seen === 0 || seen === read.points.length)) {
     problems.push("The address hides none or all of the points, so a new half was drawn.");
     read.green = undefined;
   }

@@ -78,6 +78,15 @@ export function paintMesh(context, frame, mesh, theme) {
   stroke(context, theme.ink, 1, 0.28);
 }
 
+/** Draws held-out points, small, in the colour of their label. */
+export function paintHeld(context, frame, held, labels, theme) {
+  held.forEach((point, i) => {
+    const [x, y] = frame.toPixels(point);
+    context.fillStyle = labels[i] > 0 ? theme.plus : theme.minus;
+    context.fillRect(x - 1.5, y - 1.5, 3, 3);
+  });
+}
+
 /** Draws an arrow down the gradient at every point, the longest of `longest` pixels. */
 export function paintArrows(context, frame, points, gradient, longest, theme) {
   const lengths = gradient.map(([gx, gy]) => Math.hypot(gx, gy));

@@ -1,9 +1,10 @@
 /** Shows a session on the page: pictures, numbers, words, and which buttons can be pressed. */
 import { fit } from "../canvas.js";
-import { Frame, paintArrows, paintBoundary, paintField, paintMesh, paintPoints, paintTrace }
+import { Frame, paintArrows, paintBoundary, paintField, paintHeld, paintMesh, paintPoints, paintTrace }
   from "./draw.js";
 import { fields } from "./field.js";
 import { position } from "./sliders.js";
+import { heldErrors } from "./state.js";
 import { readTheme } from "./theme.js";
 import { brief, describe, describeTrace, fixed, signOf, trouble, verdict } from "./words.js";
 
@@ -65,6 +66,7 @@ export class Page {
         if (view !== "lost") paintBoundary(context, size, grids[pane], cells, this.theme);
       }
       if (choices.mesh) paintMesh(context, this.frame, state.mesh, this.theme);
+      paintHeld(context, this.frame, state.held, state.heldLabels, this.theme);
       const radius = state.points.length > 120 ? 4 : state.points.length > 30 ? 5.5 : 8;
       const look = { radius, selected: chosen, onlyGreen: view === "coarse" };
       if (choices.arrows && game && pane === 0) {
@@ -96,8 +98,10 @@ export class Page {
     this.get("verdict").textContent = rho === null ? "No game to play: see below." : verdict(rho);
     paintTrace(this.get("trace"), state.trace, rho, this.theme);
     if (!moving) this.get("trace").setAttribute("aria-label", describeTrace(state.trace, rho));
-    this.get("layers").textContent = state.trace.length === 0 ? "ρ along the layers"
-      : `ρ along ${state.trace.length} layer${state.trace.length > 1 ? "s" : ""}`;
+    this.get("layers").textContent = (state.trace.length === 0 ? "ρ along the layers"
+      : `ρ along ${state.trace.length} layer${state.trace.length > 1 ? "s" : ""}`)
+      + (state.held.length && game
+        ? `; held-out labels wrong: ${heldErrors(state, game)} of ${state.held.length}` : "");
     for (const name of ["gamma", "nugget", "step"]) {
       this.get(`${name}-value`).textContent = brief(state[name]);
       const slider = this.get(name);

@@ -63,6 +63,23 @@ function coinTosses() {
   return create({ points, labels, gamma: 0.8, nugget: 1e-4, step: 0.05 });
 }
 
+/** Plus to the right, minus to the left, but a fifth of the labels flipped; 100 points held out. */
+function noisyLabels() {
+  const random = generator(6);
+  const place = () => [4.4 * (random() - 0.5), 4.4 * (random() - 0.5)];
+  const side = ([x]) => (x > 0 ? 1 : -1);
+  const points = [];
+  while (points.length < 60) {
+    const point = place();
+    if (points.every((p) => Math.hypot(p[0] - point[0], p[1] - point[1]) > 0.2)) points.push(point);
+  }
+  const labels = points.map((point) => (random() < 1 / 5 ? -side(point) : side(point)));
+  const held = Array.from({ length: 100 }, place);
+  return create({
+    points, labels, held, heldLabels: held.map(side), gamma: 0.8, nugget: 0.1, step: 0.05,
+  });
+}
+
 /** @type {Record<string, () => import("./state.js").State>} */
 export const PRESETS = {
   "two-points": twoPoints,
@@ -70,4 +87,5 @@ export const PRESETS = {
   "two-moons": twoMoons,
   "swiss-roll": swissRoll,
   "coin-tosses": coinTosses,
+  "noisy-labels": noisyLabels,
 };

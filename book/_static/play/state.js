@@ -1,5 +1,5 @@
 /** The state of the game is a value: every move returns a new one, so that undo is a list. */
-import { play } from "./game.js";
+import { kernel, play } from "./game.js";
 import { layer } from "./flow.js";
 import { drawHalf, generator } from "./random.js";
 
@@ -14,6 +14,8 @@ import { drawHalf, generator } from "./random.js";
  * @property {number} seed of the next half
  * @property {number[]} trace rho before each layer since the last edit
  * @property {import("./game.js").Point[][]} mesh lines drawn in the plane, carried by those layers
+ * @property {import("./game.js").Point[]} held points that are carried and take part in no game
+ * @property {number[]} heldLabels their labels, which no game sees
  */
 
 /** What the page accepts: [least, most] of each number, and the most points. */
@@ -39,7 +41,8 @@ export function clamp(value, [least, most]) {
  */
 export function create(parts) {
   const state = {
-    points: [], labels: [], gamma: 1, nugget: 0, step: 0.05, seed: 1, trace: [], mesh: [], ...parts,
+    points: [], labels: [], gamma: 1, nugget: 0, step: 0.05, seed: 1, trace: [], mesh: [],
+    held: [], heldLabels: [], ...parts,
   };
   return state.green ? state : newHalf({ ...state, green: [] });
 }
@@ -139,6 +142,18 @@ export function oneLayer(state, game) {
     ...state,
     points: state.points.map(move),
     mesh: mesh.map((line) => line.map(move)),
+    held: state.held.map(move),
     trace: [...state.trace, game.rho],
   };
+}
+
+/**
+ * How many held-out labels the interpolant of all points gets wrong.
+ * @param {State} state
+ * @param {import("./game.js").Game} game played on this state
+ */
+export function heldErrors(state, game) {
+  const value = (x) => state.points.reduce(
+    (sum, z, i) => sum + game.fine.weights[i] * kernel(x, z, state.gamma), 0);
+  return state.held.filter((x, i) => value(x) * state.heldLabels[i] <= 0).length;
 }

@@ -57,12 +57,12 @@ export function direction([dx, dy]) {
 
 /** What rho means for Player II. @param {number} rho */
 export function verdict(rho) {
-  if (rho < 0.02) return "Half of the points say all that the others know.";
-  if (rho < 0.15) return "Player II hardly misses the hidden half.";
-  if (rho < 0.4) return "Player II gets the drift, and misses some of it.";
-  if (rho < 0.65) return "About half of the story is lost with the hidden points.";
-  if (rho < 0.9) return "Player II is surprised by most of what was hidden.";
-  return "Player II might as well toss a coin.";
+  if (rho < 0.02) return "The green half predicts the hidden labels.";
+  if (rho < 0.15) return "The green half predicts most of the hidden labels well.";
+  if (rho < 0.4) return "Less is lost than on average under the kernel’s own process.";
+  if (rho < 0.6) return "About half of the energy is lost with the hidden labels.";
+  if (rho < 0.9) return "Most of the energy is lost with the hidden labels.";
+  return "Nearly all of the energy is lost with the hidden labels.";
 }
 
 /** @param {number[]} trace rho before each layer @param {number | null} now */
