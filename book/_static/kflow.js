@@ -55,9 +55,25 @@ function enlargeFigures () {
   }
 }
 
+// A formula within a line is a box, after which a line may break: keep the punctuation with it.
+function keepPunctuation () {
+  for (const formula of document.querySelectorAll('p mjx-container:not([display])')) {
+    const after = formula.nextSibling ?? formula.parentNode.nextSibling
+    const mark = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[.,;:!?)\u2019]+/)?.[0]
+    if (!mark) continue
+    const kept = document.createElement('span')
+    kept.style.whiteSpace = 'nowrap'
+    const box = formula.nextSibling ? formula : formula.parentNode
+    box.replaceWith(kept)
+    kept.append(box, mark)
+    after.data = after.data.slice(mark.length)
+  }
+}
+
 async function start () {
   enlargeFigures()
   if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise
+  keepPunctuation()
   reachScrollable()
   new ResizeObserver(reachScrollable).observe(document.body)
 }
