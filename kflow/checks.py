@@ -129,6 +129,12 @@ def integer(name: str, value, *, least=None, most=None):
         raise ValueError(f"{name} must be at most {most}, not {value}")
 
 
+def choice(name: str, value, known):
+    """Refuse what is not one of the known values."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+
+
 def generator(rng):
     """Refuse what is not a CPU generator: all devices play the same games."""
     if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":

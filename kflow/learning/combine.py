@@ -1,0 +1,81 @@
+"""Kernels made of kernels: weighted, summed, multiplied, and of the features of a network."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from kflow.learning.parametric import ParametricKernel, Positive
+
+
+class DeepFeatures(ParametricKernel):
+    """kernel(net(x), net(z)) for any module `net` from (n, d) to (n, features); made float64."""
+
+    def __init__(self, net: nn.Module, kernel: ParametricKernel):
+        super().__init__()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"net must be a torch.nn.Module, not {type(net).__name__}")
+        _kernels(kernel)
+        self.net, self.kernel = net.to(torch.float64), kernel
+
+    def gram(self, x, z):  # noqa: D102
+        a = self.net(x.to(torch.float64))
+        return self.kernel(a, a if z is x else self.net(z.to(torch.float64)))
+
+    def diagonal(self, x):  # noqa: D102
+        return self.kernel.diagonal(self.net(x.to(torch.float64)))
+
+
+class Weighted(ParametricKernel):
+    """weight * kernel. The weight matters in a sum; the amplitude of a whole kernel does not."""
+
+    def __init__(self, kernel: ParametricKernel, weight: float = 1.0, bounds=(1e-6, 1e6)):
+        super().__init__()
+        _kernels(kernel)
+        self.kernel, self._weight = kernel, Positive("weight", weight, bounds)
+
+    @property
+    def weight(self) -> Tensor:
+        """The positive factor."""
+        return self._weight()
+
+    def gram(self, x, z):  # noqa: D102
+        return self.weight * self.kernel(x, z)
+
+    def diagonal(self, x):  # noqa: D102
+        return self.weight * self.kernel.diagonal(x)
+
+
+class Sum(ParametricKernel):
+    """The sum of kernels."""
+
+    def __init__(self, *terms: ParametricKernel):
+        super().__init__()
+        _kernels(*terms)
+        self.terms = nn.ModuleList(terms)
+
+    def gram(self, x, z):  # noqa: D102
+        return sum(term(x, z) for term in self.terms)
+
+    def diagonal(self, x):  # noqa: D102
+        return sum(term.diagonal(x) for term in self.terms)
+
+
+class Product(Sum):
+    """The product of kernels, entry by entry."""
+
+    def gram(self, x, z):  # noqa: D102
+        return math.prod(term(x, z) for term in self.terms)
+
+    def diagonal(self, x):  # noqa: D102
+        return math.prod(term.diagonal(x) for term in self.terms)
+
+
+def _kernels(*kernels):
+    if not kernels:
+        raise ValueError("give at least one kernel")
+    for kernel in kernels:
+        if not isinstance(kernel, ParametricKernel):
+            raise TypeError(
+                f"a kernel with parameters is needed, as ARD(Gaussian, 3) is, not {kernel!r}"
+            )

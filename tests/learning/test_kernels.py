@@ -1,0 +1,151 @@
+"""Kernels with parameters: their values, derivatives, combinations, frozen copies."""
+
+import math
+
+import pytest
+import torch
+
+import kflow
+from kflow.learning import (
+    ARD,
+    DeepFeatures,
+    Isotropic,
+    Linear,
+    Metric,
+    Periodic,
+    Polynomial,
+    Positive,
+    Sum,
+)
+from tests.learning.problems import KERNELS, points
+
+
+@pytest.fixture(params=KERNELS, ids=str)
+def kernel(request):
+    return KERNELS[request.param]()
+
+
+def parameters_as_inputs(kernel, function):
+    """function() as a function of all parameters of the kernel, for gradcheck."""
+    named = dict(kernel.named_parameters())
+
+    def call(*values):
+        replaced = dict(zip(named, values, strict=True))
+        return torch.func.functional_call(kernel, replaced, function)
+
+    return call, tuple(p.detach().clone().requires_grad_() for p in named.values())
+
+
+def test_the_gradient_of_a_gram_matrix_is_that_of_finite_differences(kernel):
+    x, _ = points(6)
+    z, _ = points(4, seed=1)
+    for arguments in ((x,), (x, z)):
+        call, values = parameters_as_inputs(kernel, arguments)
+        assert torch.autograd.gradcheck(call, values)
+    assert torch.autograd.gradcheck(lambda z: kernel(x, z), z.requires_grad_())
+    assert torch.autograd.gradcheck(kernel, x.requires_grad_())
+
+
+def test_a_gram_matrix_is_symmetric_and_positive_semi_definite(kernel):
+    x, _ = points(30)
+    gram = kernel(x).detach()
+    assert torch.allclose(gram, gram.mT, atol=1e-13)
+    assert torch.linalg.eigvalsh(gram).min() > -1e-10 * gram.diagonal().max()
+
+
+def test_the_diagonal_is_that_of_the_gram_matrix(kernel):
+    x, _ = points()
+    torch.testing.assert_close(kernel.diagonal(x), kernel(x).diagonal(), rtol=1e-12, atol=0)
+
+
+def test_a_frozen_kernel_has_the_bits_of_the_module_and_no_longer_learns(kernel):
+    x, y = points()
+    frozen = kernel.freeze()
+    assert torch.equal(frozen(x, x), kernel(x, x))
+    before = frozen(x, x)
+    for parameter in kernel.parameters():
+        parameter.data.add_(0.1)
+    assert torch.equal(frozen(x, x), before) and not before.requires_grad
+    assert not torch.equal(kernel(x, x), before)
+    value, gradient = kflow.rho_and_gradient(frozen, x, y, torch.arange(10), 0.1)
+    assert 0 < value < 1 and gradient.abs().max() > 0
+
+
+def test_ard_with_equal_bandwidths_is_the_radial_kernel():
+    x, _ = points()
+    z, _ = points(7, seed=1)
+    for kernel in (ARD(kflow.Matern32, 3, 1.7), Isotropic(kflow.Matern32, 1.7)):
+        torch.testing.assert_close(kernel(x, z), kflow.Matern32(1.7)(x, z))
+    torch.testing.assert_close(Metric(kflow.Matern32, 3)(x, z), kflow.Matern32(math.sqrt(3))(x, z))
+
+
+def test_each_bandwidth_scales_its_feature():
+    x, _ = points()
+    widths = torch.tensor([0.5, 2.0, 8.0], dtype=torch.float64)
+    torch.testing.assert_close(
+        ARD(kflow.Gaussian, 3, widths)(x), kflow.Gaussian(1.0)(*[x / widths] * 2)
+    )
+
+
+def test_the_periodic_kernel_repeats_and_is_the_formula():
+    x, _ = points(d=1)
+    kernel = Periodic(period=0.7, gamma=1.3)
+    torch.testing.assert_close(kernel(x, x + 2.1), kernel(x, x.clone()))
+    angles = math.pi * (x - x.mT) / 0.7
+    torch.testing.assert_close(kernel(x), torch.exp(-4 * angles.sin() ** 2 / 1.3**2))
+
+
+def test_polynomials_are_powers_of_the_linear_kernel():
+    x, _ = points()
+    linear = Linear(3, gamma=2.0)
+    torch.testing.assert_close(linear(x), 1 + x @ x.mT / 4)
+    torch.testing.assert_close(Polynomial(3, 3, gamma=2.0)(x), linear(x) ** 3)
+
+
+def test_sums_products_and_weights_are_those_of_the_matrices():
+    x, _ = points()
+    a, b = ARD(kflow.Gaussian, 3), Linear(3)
+    torch.testing.assert_close((a + b)(x), a(x) + b(x))
+    torch.testing.assert_close((a * b)(x), a(x) * b(x))
+    torch.testing.assert_close((0.5 * a + b * 3.0)(x), 0.5 * a(x) + 3 * b(x))
+
+
+def test_parameters_are_named_and_shown():
+    kernel = 0.5 * ARD(kflow.Gaussian, 2) + Periodic()
+    names = {"terms.0.weight", "terms.0.kernel.gamma", "terms.1.period", "terms.1.gamma"}
+    assert set(kernel.values()) == names
+    assert "gamma=[1.41, 1.41]" in repr(ARD(kflow.Gaussian, 2).freeze())
+
+
+def test_a_parameter_at_its_bound_is_named():
+    kernel = ARD(kflow.Gaussian, 2, gamma=[1.0, 5.0], bounds=(0.1, 5.0))
+    assert kernel.at_bounds() == ["gamma[1] at its upper bound 5"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ARD(kflow.Gaussian(2.0), 3), "gamma = 1, not 2"),
+        (lambda: ARD(kflow.Gaussian, 3, gamma=[1.0, 2.0]), "gamma must be one number or 3"),
+        (lambda: ARD(kflow.Gaussian, 3, gamma=-1.0), "within its bounds"),
+        (lambda: Positive("p", 1.0, (2.0, 1.0)), "upper bound of p must be above"),
+        (lambda: Metric(kflow.Gaussian, 3, rank=4), "rank must be at most 3"),
+        (lambda: Sum(), "at least one kernel"),
+    ],
+)
+def test_bad_values_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ARD("gaussian", 3),
+        lambda: DeepFeatures(lambda x: x, Isotropic()),
+        lambda: Sum(kflow.Gaussian(1.0)),
+    ],
+)
+def test_wrong_types_are_refused(make):
+    with pytest.raises(TypeError, match="not"):
+        make()
