@@ -1,0 +1,114 @@
+"""Prediction with error bars: the Gaussian process of a kernel, given labels with noise."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kflow import checks
+from kflow.interpolation import BLOCK, cholesky
+from kflow.kernels import Radial
+
+
+def diagonal(kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """k(x_i, x_i) of any kernel, (n,)."""
+    if isinstance(kernel, Radial):
+        return torch.ones(len(x), dtype=x.dtype, device=x.device)
+    if hasattr(kernel, "diagonal"):
+        return kernel.diagonal(x)
+    parts = [kernel(part, part).diagonal() for part in x.split(64)]
+    return torch.cat(parts) if parts else x.new_zeros(0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    r"""The Gaussian process with covariance amplitude k and noise amplitude nugget, given labels.
+
+    Made by `condition`. The variance of output c at a new point is
+    $a_c\,(k(x,x) - k_x^T (K + \nu I)^{-1} k_x\;[+\;\nu])$, the bracket with noise=True: noise=False
+    is the uncertainty of the function, noise=True that of a new label.
+    """
+
+    kernel: object
+    x: Float[Tensor, "n d"]
+    y: Float[Tensor, "n c"]
+    nugget: float
+    coefficients: Float[Tensor, "n c"]
+    factor: Float[Tensor, "n n"]
+    amplitude: Float[Tensor, " c"]
+
+    def mean(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
+        """The mean at new points, which is `interpolate`'s."""
+        return self._blocks(x_new, lambda k, _: k @ self.coefficients, self.y.shape[1])
+
+    def std(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Float[Tensor, "m c"]:
+        """The standard deviation at new points; of a new label with noise=True."""
+
+        def variance(k, block):
+            half = torch.linalg.solve_triangular(self.factor, k.mT, upper=False)
+            left = (diagonal(self.kernel, block) - half.square().sum(0)).clamp_min(0)
+            return (left + noise * self.nugget)[:, None] * self.amplitude
+
+        return self._blocks(x_new, variance, self.y.shape[1]).sqrt()
+
+    def covariance(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Tensor:
+        """The covariance of the values at new points, (c, m, m); of labels with noise=True."""
+        checks.matrix("x_new", x_new, columns=self.x.shape[1])
+        x_new = checks.wide(x_new).to(self.x.device)
+        half = torch.linalg.solve_triangular(self.factor, self.kernel(self.x, x_new), upper=False)
+        left = self.kernel(x_new, x_new) - half.mT @ half
+        left.diagonal().add_(noise * self.nugget)
+        return self.amplitude[:, None, None] * left
+
+    def sample(self, x_new, size: int, rng: torch.Generator, noise=False) -> Tensor:
+        """Draws of the values (of labels with noise=True) at new points, (size, m, c)."""
+        checks.integer("size", size, least=1)
+        checks.generator(rng)
+        mean, covariance = self.mean(x_new), self.covariance(x_new, noise)
+        values, vectors = torch.linalg.eigh(covariance)  # singular where a new point is an old one
+        root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+        normal = torch.randn(size, *root.shape[:2], generator=rng, dtype=torch.float64)
+        return mean + (root @ normal.to(root.device).unsqueeze(-1)).squeeze(-1).mT
+
+    def leave_one_out(self) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
+        """The mean and the standard deviation of each label, noise included, given all others."""
+        variances = 1 / torch.cholesky_inverse(self.factor).diagonal()[:, None]
+        return self.y - self.coefficients * variances, (variances * self.amplitude).sqrt()
+
+    def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
+        """The logarithm of the marginal likelihood of each output, at this or another amplitude."""
+        amplitude = self.amplitude if amplitude is None else torch.as_tensor(amplitude)
+        n = len(self.x)
+        energy = (self.y * self.coefficients).sum(0) / amplitude
+        log_determinant = 2 * self.factor.diagonal().log().sum() + n * amplitude.log()
+        return -0.5 * (energy + log_determinant + n * math.log(2 * math.pi))
+
+    def _blocks(self, x_new, value, columns) -> Tensor:
+        checks.matrix("x_new", x_new, columns=self.x.shape[1])
+        x_new = checks.wide(x_new).to(self.x.device)
+        with torch.no_grad():
+            parts = [value(self.kernel(b, self.x), b) for b in x_new.split(BLOCK)]
+        return torch.cat(parts) if parts else self.y.new_zeros(0, columns)
+
+
+def condition(
+    kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget: float, amplitude=None
+) -> Posterior:
+    """The Gaussian process given labels y at x, for any kernel; computed in float64.
+
+    The amplitude (c,) is by default the one that leaving one out calibrates: the mean of squared
+    residuals in units of their variance. Raises what `interpolate` raises.
+    """
+    checks.points_and_labels(x, y)
+    checks.number("nugget", nugget, least=0)
+    x, y = checks.wide(x), checks.wide(y)
+    with torch.no_grad():
+        factor = cholesky(kernel(x, x), nugget, x)
+        coefficients = torch.cholesky_solve(y, factor)
+        if amplitude is None:
+            inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
+            amplitude = (coefficients.square() / inverse).mean(0)
+    amplitude = torch.as_tensor(amplitude, dtype=y.dtype, device=y.device).expand(y.shape[1])
+    return Posterior(kernel, x, y, nugget, coefficients, factor, amplitude)

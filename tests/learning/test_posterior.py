@@ -1,0 +1,134 @@
+"""Predictions with error bars: brute force, calibration, draws; scikit-learn and GPyTorch agree."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+
+import kflow
+from kflow.learning import ARD, LeaveOneOut, MarginalLikelihood, Periodic, condition
+from tests.learning.problems import draw_from, points
+
+WIDTHS = [0.8, 1.5, 3.0]
+ROOT = math.sqrt(2)
+# our gamma beside the length scale of scikit-learn and GPyTorch
+TRANSLATIONS = {
+    "gaussian": (ARD(kflow.Gaussian, 3, WIDTHS), kernels.RBF(np.array(WIDTHS) / ROOT)),
+    "matern32": (ARD(kflow.Matern32, 3, WIDTHS), kernels.Matern(WIDTHS, nu=1.5)),
+    "matern52": (ARD(kflow.Matern52, 3, WIDTHS), kernels.Matern(WIDTHS, nu=2.5)),
+    "rational": (
+        ARD(kflow.RationalQuadratic(1.0, 0.7), 3, 1.3),
+        kernels.RationalQuadratic(1.3 / ROOT, alpha=0.7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSLATIONS)
+def test_scikit_learn_agrees(name):
+    ours, theirs = TRANSLATIONS[name]
+    x, y = points()
+    new, _ = points(9, seed=1)
+    peer = GaussianProcessRegressor(2.5 * theirs, alpha=2.5 * 0.05, optimizer=None)
+    peer.fit(x.numpy(), y.numpy())
+    posterior = condition(ours.freeze(), x, y, 0.05, amplitude=2.5)
+    mean, std = peer.predict(new.numpy(), return_std=True)
+    _, covariance = peer.predict(new.numpy(), return_cov=True)
+    np.testing.assert_allclose(posterior.mean(new), mean, atol=1e-8)
+    np.testing.assert_allclose(posterior.std(new), std, atol=1e-8)
+    ours_covariance = posterior.covariance(new).permute(1, 2, 0)
+    np.testing.assert_allclose(ours_covariance, covariance, atol=1e-8)
+    likelihood = posterior.log_likelihood().sum().item()
+    assert likelihood == pytest.approx(peer.log_marginal_likelihood_value_, abs=1e-8)
+    noisy = GaussianProcessRegressor(2.5 * theirs + kernels.WhiteKernel(2.5 * 0.05), optimizer=None)
+    _, std = noisy.fit(x.numpy(), y.numpy()).predict(new.numpy(), return_std=True)
+    np.testing.assert_allclose(posterior.std(new, noise=True), std, atol=1e-6)
+
+
+def test_scikit_learns_periodic_kernel_agrees():
+    x, _ = points(d=1)
+    theirs = kernels.ExpSineSquared(length_scale=0.9, periodicity=1.7)(x.numpy())
+    np.testing.assert_allclose(Periodic(1.7, ROOT * 0.9)(x).detach(), theirs, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_gpytorch_agrees():
+    gpytorch = pytest.importorskip("gpytorch")
+    x, y = points(c=1)
+    noise = gpytorch.likelihoods.GaussianLikelihood().double()
+
+    class Model(gpytorch.models.ExactGP):
+        def __init__(self):
+            super().__init__(x, y[:, 0], noise)
+            self.mean_module = gpytorch.means.ZeroMean()
+            self.covar_module = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=3).double()
+
+        def forward(self, x):
+            return gpytorch.distributions.MultivariateNormal(
+                self.mean_module(x), self.covar_module(x)
+            )
+
+    model = Model()
+    model.covar_module.lengthscale = torch.tensor(WIDTHS, dtype=torch.float64)
+    noise.noise = torch.tensor(0.05, dtype=torch.float64)
+    posterior = condition(ARD(kflow.Matern52, 3, WIDTHS).freeze(), x, y, 0.05, amplitude=1.0)
+    model.train(), noise.train()
+    joint = gpytorch.mlls.ExactMarginalLogLikelihood(noise, model)(model(x), y[:, 0])
+    assert joint.item() * len(x) == pytest.approx(posterior.log_likelihood().item(), abs=1e-8)
+    pseudo = gpytorch.mlls.LeaveOneOutPseudoLikelihood(noise, model)(model(x), y[:, 0])
+    mean, std = posterior.leave_one_out()
+    expected = torch.distributions.Normal(mean, std).log_prob(y).mean()
+    assert pseudo.item() == pytest.approx(expected.item(), abs=1e-8)
+    model.eval(), noise.eval()
+    new, _ = points(9, seed=1)
+    torch.testing.assert_close(model(new).stddev, posterior.std(new)[:, 0], rtol=0, atol=1e-8)
+    label = noise(model(new)).stddev
+    torch.testing.assert_close(label, posterior.std(new, True)[:, 0], rtol=0, atol=1e-8)
+
+
+def test_the_mean_is_the_interpolant_and_criteria_are_its_likelihoods(rng):
+    x, y = points()
+    kernel, nugget = ARD(kflow.Matern52, 3).freeze(), torch.tensor(0.05, dtype=torch.float64)
+    posterior = condition(kernel, x, y, 0.05)
+    torch.testing.assert_close(posterior.mean(x), kflow.interpolate(kernel, x, y, 0.05)(x))
+    best = condition(kernel, x, y, 0.05, (y * posterior.coefficients).sum(0) / 20)
+    log = -best.log_likelihood().mean() / 20 - 0.5 - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(MarginalLikelihood()(kernel, x, y, nugget, rng), log)
+    mean, std = posterior.leave_one_out()
+    log = -torch.distributions.Normal(mean, std).log_prob(y).mean()
+    expected = LeaveOneOut()(kernel, x, y, nugget, rng) + 0.5 + 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(log, expected)
+
+
+def test_intervals_hold_the_labels_as_often_as_they_say():
+    kernel = ARD(kflow.Gaussian, 3).freeze()
+    x, _ = points(400)
+    y = 3.0 * draw_from(kernel, x, 0.1, 6)
+    posterior = condition(kernel, x[:200], y[:200], 0.1)
+    assert (posterior.amplitude / 9).mean().item() == pytest.approx(1, abs=0.15)
+    errors = (posterior.mean(x[200:]) - y[200:]).abs()
+    covered = (errors < 1.96 * posterior.std(x[200:], noise=True)).double().mean()
+    assert 0.92 < covered < 0.975
+    narrow = (errors < 1.96 * posterior.std(x[200:])).double().mean()
+    assert narrow < 0.85  # without the noise the interval is that of the function
+
+
+def test_draws_have_the_mean_and_the_covariance():
+    x, y = points(c=2)
+    new, _ = points(4, seed=1)
+    posterior = condition(ARD(kflow.Gaussian, 3).freeze(), x, y, 0.1)
+    draws = posterior.sample(new, 20_000, torch.Generator().manual_seed(0), noise=True)
+    assert draws.shape == (20_000, 4, 2)
+    torch.testing.assert_close(draws.mean(0), posterior.mean(new), rtol=0, atol=0.05)
+    for c in range(2):
+        seen = draws[:, :, c].T.cov()
+        torch.testing.assert_close(seen, posterior.covariance(new, True)[c], rtol=0.05, atol=0.05)
+
+
+def test_any_kernel_has_a_diagonal_and_no_points_give_no_values():
+    x, y = points()
+    plain = condition(lambda a, b: kflow.Gaussian(1.0)(a, b), x, y, 0.1)
+    ours = condition(kflow.Gaussian(1.0), x, y, 0.1)
+    torch.testing.assert_close(plain.std(x), ours.std(x))
+    assert ours.mean(x[:0]).shape == ours.std(x[:0]).shape == (0, 2)
