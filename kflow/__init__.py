@@ -27,6 +27,7 @@ __all__ = [
     "InverseMultiquadric",
     "KernelFlow",
     "KernelFlowClassifier",
+    "KernelFlowRegressor",
     "Matern32",
     "Matern52",
     "MaxDisplacement",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _OF_ODE = ("EffectiveODE", "Exact", "IntegrationFailed", "MonteCarlo", "Solution")
+_OF_SKLEARN = ("KernelFlowClassifier", "KernelFlowRegressor")
 
 
 def __getattr__(name):
@@ -54,8 +56,8 @@ def __getattr__(name):
         from kflow import ode
 
         return getattr(ode, name)
-    if name == "KernelFlowClassifier":
-        from kflow.estimators import KernelFlowClassifier
+    if name in _OF_SKLEARN:
+        from kflow import estimators
 
-        return KernelFlowClassifier
+        return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,7 +34,7 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
         values = values.clamp_min_(0)
         unit = float(gram.diagonal().mean())
         curve = _Curve(values, vectors.mT @ y, vectors, loss)
-        grid = [unit * 10**e for e in torch.linspace(*map(math.log10, (SMALLEST, LARGEST)), 37)]
+        grid = [unit * SMALLEST * (LARGEST / SMALLEST) ** (i / 36) for i in range(37)]
         losses = [curve(nugget) for nugget in grid]
         best = min(range(len(grid)), key=losses.__getitem__)
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]

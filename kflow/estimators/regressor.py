@@ -1,0 +1,198 @@
+"""Regression by a learned kernel, with error bars, as a scikit-learn estimator."""
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from kflow import checks, memory
+from kflow.estimators import choices, inputs
+from kflow.learning import ParametricKernel, condition, learn, loo_nugget
+
+CALIBRATED = 4000  # points from which the amplitude is taken
+
+
+class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Kriging with a learned kernel: predictions with error bars, for one output or several.
+
+    `predict(X, return_std=True)` is the uncertainty of the function, as with scikit-learn's
+    `alpha`; with noise=True it is that of a new label, as with its WhiteKernel. Features are
+    standardised; those that are constant are left out.
+
+    kernel is "matern52", "matern32", "gaussian" or "rational_quadratic", with a bandwidth for each
+    feature (ard=True) or one for all; or a kernel of `kflow.learning`, which learns, or any other,
+    which is taken as it is; they see standardised features. criterion is "loo" (leave one out),
+    "likelihood", "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw
+    n_fine points at each of the steps (None: 400). nugget is "learn" or a number, relative to
+    k(x, x) = 1; with refit_nugget the learned one is chosen anew in the end by leaving one out. All
+    points predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
+    """
+
+    def __init__(
+        self,
+        kernel="matern52",
+        ard=True,
+        criterion="loo",
+        n_fine=None,
+        nugget="learn",
+        refit_nugget=True,
+        steps=300,
+        starts=1,
+        n_interp=None,
+        normalize_y=True,
+        device="cpu",
+        random_state=0,
+    ):
+        self.kernel = kernel
+        self.ard = ard
+        self.criterion = criterion
+        self.n_fine = n_fine
+        self.nugget = nugget
+        self.refit_nugget = refit_nugget
+        self.steps = steps
+        self.starts = starts
+        self.n_interp = n_interp
+        self.normalize_y = normalize_y
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y):  # noqa: N803, scikit-learn's names
+        """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input."""
+        X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
+        y = np.asarray(y, dtype=np.float64)
+        self._one_output = y.ndim == 1
+        y = y.reshape(len(y), -1)
+        if not (y != y[0]).any():
+            raise ValueError(
+                f"all labels y are equal, {y[0].tolist()}, so there is nothing to learn"
+            )
+        self._standardise(X, y)
+        rng = inputs.seeded(self.random_state)
+        x, labels = self._points(X), self._tensor((y - self.y_mean_) / self.y_scale_)
+        self._learn(x, labels, rng)
+        x, labels = self._kept(x, labels, rng)
+        part = slice(CALIBRATED)
+        self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
+        if len(x) > CALIBRATED:  # that part has calibrated the amplitude
+            amplitude = self.posterior_.amplitude
+            self.posterior_ = condition(self.kernel_, x, labels, self.nugget_, amplitude)
+        self._describe()
+        return self
+
+    def predict(self, X, return_std=False, return_cov=False, noise=False):  # noqa: N803
+        """The mean at X; with return_std (n, [outputs]) or return_cov (n, n, [outputs]) a pair.
+
+        With noise=True the uncertainty is that of a new label, without it that of the function.
+        """
+        if return_std and return_cov:
+            raise ValueError("return_std and return_cov exclude each other: take one")
+        x = self._new(X)
+        mean = self._numpy(self.posterior_.mean(x)) * self.y_scale_ + self.y_mean_
+        if return_std:
+            std = self._numpy(self.posterior_.std(x, noise)) * self.y_scale_
+            return self._shaped(mean), self._shaped(std)
+        if return_cov:
+            covariance = self._numpy(self.posterior_.covariance(x, noise).permute(1, 2, 0))
+            return self._shaped(mean), self._shaped(covariance * self.y_scale_**2)
+        return self._shaped(mean)
+
+    def sample(self, X, n_samples=1, noise=False, random_state=0):  # noqa: N803
+        """Draws of the function (of labels with noise=True) at X, (n, [outputs], n_samples)."""
+        rng = inputs.seeded(random_state)
+        draws = self._numpy(self.posterior_.sample(self._new(X), n_samples, rng, noise))
+        draws = np.moveaxis(draws * self.y_scale_ + self.y_mean_, 0, -1)
+        return draws[:, 0] if self._one_output else draws
+
+    @property
+    def loo_predictions_(self):
+        """The prediction of each label from all others, (n,) or (n, outputs)."""
+        check_is_fitted(self)
+        mean, _ = self.posterior_.leave_one_out()
+        return self._shaped(self._numpy(mean) * self.y_scale_ + self.y_mean_)
+
+    def save(self, path):
+        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
+        from kflow.estimators.storage import save_regressor
+
+        save_regressor(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The fitted model that `save` wrote; ValueError where the file is another."""
+        from kflow.estimators.storage import load_regressor
+
+        return load_regressor(cls, path)
+
+    def _standardise(self, X, y):  # noqa: N803
+        self.mean_, scale = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
+        rounding = 10 * np.finfo(X.dtype).eps * np.abs(self.mean_)
+        self.varies_ = scale > rounding
+        if not self.varies_.any():
+            raise ValueError("all features of X are constant, so no point differs from another")
+        self.scale_ = np.where(self.varies_, scale, 1.0)
+        self.y_mean_ = y.mean(0) if self.normalize_y else np.zeros(y.shape[1])
+        spread = y.std(0) if self.normalize_y else np.ones(y.shape[1])
+        self.y_scale_ = np.where(spread > 0, spread, 1.0)
+
+    def _learn(self, x, y, rng):
+        kernel = choices.kernel(self.kernel, self.ard, x.shape[1])
+        fixed = self.nugget != "learn"
+        if fixed:
+            checks.number("nugget", self.nugget, least=0)
+        start = self.nugget if fixed else 1e-2
+        self.history_, self.n_iter_ = None, 0
+        if isinstance(kernel, ParametricKernel):
+            criterion = choices.criterion(self.criterion, self.n_fine)
+            learned = learn(
+                kernel, x, y, criterion, nugget=start, learn_nugget=not fixed,
+                refit_nugget=self.refit_nugget and not fixed, steps=self.steps, starts=self.starts,
+                rng=rng,
+            )  # fmt: skip
+            self.kernel_, self.nugget_ = learned.kernel, learned.nugget
+            self.history_, self.n_iter_ = learned.history, len(learned.history.loss)
+        else:
+            self.kernel_ = kernel
+            self.nugget_ = start if fixed else loo_nugget(kernel, x, y, rng)
+
+    def _kept(self, x, y, rng):
+        n = len(x)
+        if self.n_interp is not None:
+            checks.integer("n_interp", self.n_interp, least=2)
+            n = min(n, self.n_interp)
+        needed, free = 3 * 8 * n**2, memory.free() if x.device.type == "cpu" else None
+        if free is not None and needed > free:
+            raise ValueError(
+                f"to predict from {n} points takes {needed / 1e9:.0f} GB, of which "
+                f"{free / 1e9:.0f} GB are free; pass n_interp={int((free / 24) ** 0.5) // 1000}000"
+            )
+        if n == len(x) <= CALIBRATED:
+            return x, y
+        drawn = torch.randperm(len(x), generator=rng)[:n].to(x.device)  # a part of it calibrates
+        return x[drawn], y[drawn]
+
+    def _describe(self):
+        amplitude = self._numpy(self.posterior_.amplitude) * self.y_scale_**2
+        self.amplitude_ = float(amplitude[0]) if self._one_output else amplitude
+        scale = self._tensor(self.y_scale_).log().sum() * len(self.posterior_.x)
+        self.log_marginal_likelihood_ = float(self.posterior_.log_likelihood().sum() - scale)
+        gamma = getattr(getattr(self.kernel_, "kernel", None), "gamma", None)
+        if gamma is not None and gamma.ndim == 1:  # how far apart points must be to differ
+            self.bandwidths_ = np.full(len(self.varies_), np.inf)
+            self.bandwidths_[self.varies_] = self._numpy(gamma) * self.scale_[self.varies_]
+
+    def _new(self, X):  # noqa: N803
+        check_is_fitted(self)
+        return self._points(inputs.validated(self, X, reset=False))
+
+    def _points(self, X):  # noqa: N803
+        return self._tensor(((X - self.mean_) / self.scale_)[:, self.varies_])
+
+    def _tensor(self, values):
+        return inputs.tensor(values, self.device)
+
+    def _shaped(self, values):
+        return values[..., 0] if self._one_output else values
+
+    @staticmethod
+    def _numpy(values):
+        return values.detach().cpu().numpy()

@@ -1,0 +1,84 @@
+"""Fitted estimators as safetensors, with what is not a tensor as JSON in the file's header."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kflow.learning import condition
+from kflow.learning.storage import describe, rebuild
+
+FORMAT = "kflow-estimator-1"
+PLAIN = (str, int, float, bool, type(None))
+NUMBERS = ("mean_", "scale_", "varies_", "y_mean_", "y_scale_")
+
+
+def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
+    """Write a model beside and renamed, so that no half of one is ever read."""
+    parameters = {name: value for name, value in model.get_params(deep=False).items()}
+    kept = {name: value for name, value in parameters.items() if isinstance(value, PLAIN)}
+    header = {
+        "format": FORMAT,
+        "class": type(model).__name__,
+        "parameters": kept,
+        "n_features_in_": model.n_features_in_,
+        "feature_names_in_": getattr(model, "feature_names_in_", np.array([])).tolist(),
+    }
+    path = Path(path)
+    beside = path.with_name(path.name + ".writing")
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    save_file(plain, beside, {"kflow": json.dumps(header | settings)})
+    os.replace(beside, path)
+
+
+def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
+    """A model without its fit, the settings and the tensors that `write` wrote."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("kflow", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged, or no file of safetensors: {error}") from None
+    if header.get("format") != FORMAT or header.get("class") != cls.__name__:
+        found = header.get("class", "something else")
+        raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
+    model = cls(**header["parameters"])
+    model.n_features_in_ = header["n_features_in_"]
+    if header["feature_names_in_"]:
+        model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
+    return model, header, tensors
+
+
+def save_regressor(model, path):
+    """Write a fitted regressor; ValueError where its kernel cannot be written."""
+    kernel, parameters = describe(model.kernel_)
+    posterior = model.posterior_
+    tensors = {name: getattr(posterior, name) for name in ("x", "y", "amplitude")}
+    tensors |= {name: torch.as_tensor(getattr(model, name)) for name in NUMBERS}
+    tensors |= {f"kernel.{name}": value for name, value in parameters.items()}
+    settings = {"kernel": kernel, "nugget": model.nugget_, "one_output": model._one_output}
+    write(path, model, settings | {"n_iter": model.n_iter_}, tensors)
+
+
+def load_regressor(cls, path):
+    """The regressor that `save_regressor` wrote, without the history of its learning.
+
+    Its Gram matrix is factored again: it would be far larger than all the rest of the file.
+    """
+    model, settings, tensors = read(path, cls)
+    for name in NUMBERS:
+        setattr(model, name, tensors.pop(name).numpy())
+    prefix = "kernel."
+    parameters = {k.removeprefix(prefix): tensors.pop(k) for k in [*tensors] if prefix in k}
+    model.kernel_, model.nugget_ = rebuild(settings["kernel"], parameters), settings["nugget"]
+    model._one_output, model.n_iter_ = settings["one_output"], settings["n_iter"]
+    model.history_, model.posterior_ = (
+        None,
+        condition(model.kernel_, nugget=model.nugget_, **tensors),
+    )
+    model._describe()
+    return model

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits, load_iris, make_classification, make_moons
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import check_estimator
+
+import kflow
+
+
+def test_it_learns_real_digits_with_one_point_per_class():
+    x, y = load_digits(return_X_y=True)
+    x, x_test, y, y_test = train_test_split(x, y, test_size=500, random_state=0, stratify=y)
+    flow = kflow.KernelFlowClassifier(layers=300, n_interp=10).fit(x, y)
+    still = clone(flow).set_params(layers=0).fit(x, y)
+    assert flow.score(x_test, y_test) > 0.97 > 0.8 > still.score(x_test, y_test)
+    one_neighbour = KNeighborsClassifier(1).fit(flow.transform(x), y)
+    assert one_neighbour.score(flow.transform(x_test), y_test) > 0.97
+
+
+def test_it_names_classes_as_they_came_and_works_in_a_pipeline():
+    x, y = make_moons(200, noise=0.1, random_state=0)
+    names = np.array(["left", "right"])[y]
+    model = make_pipeline(StandardScaler(), kflow.KernelFlowClassifier(layers=30, n_fine=50))
+    assert cross_val_score(model, x, names, cv=3).min() > 0.9
+    model.fit(x, names)
+    assert set(model.predict(x)) == {"left", "right"}
+    assert model.decision_function(x).shape == (200,)
+
+
+def test_without_settings_it_is_level_with_an_svc_on_data_that_it_used_to_memorise():
+    x, y = make_classification(
+        600, 20, n_informative=6, n_classes=3, n_clusters_per_class=2, random_state=0
+    )
+    model, svc = (make_pipeline(StandardScaler(), m) for m in (kflow.KernelFlowClassifier(), SVC()))
+    ours, theirs = (cross_val_score(m, x, y, cv=5) for m in (model, svc))
+    assert ours.mean() > theirs.mean() - theirs.std()
+
+
+def test_games_hold_a_quarter_of_the_points_at_least_20_at_most_200():
+    def size(n, n_fine=None):
+        x, y = make_moons(n, noise=0.1, random_state=0)
+        model = kflow.KernelFlowClassifier(layers=1, n_fine=n_fine).fit(x, y)
+        return len(list(model.path_.layers)[0].z)
+
+    assert [size(n) for n in (9, 50, 150, 1000)] == [8, 20, 36, 200]
+    assert size(50, 30) == 30 and size(50, 200) == 50
+
+
+def test_the_nugget_of_the_interpolant_can_be_chosen_by_leaving_one_out():
+    x, y = make_moons(200, noise=0.2, random_state=0)
+    model = kflow.KernelFlowClassifier(layers=5, interp_nugget="loo").fit(x, y)
+    assert 1e-6 < model.interp_nugget_ < 10 and model.score(x, y) > 0.9
+
+
+def test_it_has_no_probabilities_and_says_why():
+    x, y = make_moons(100, noise=0.2, random_state=0)
+    model = kflow.KernelFlowClassifier(layers=5)
+    assert not hasattr(model, "predict_proba")
+    with pytest.raises(AttributeError, match="CalibratedClassifierCV"):
+        model.predict_proba(x)
+    calibrated = CalibratedClassifierCV(model, cv=3).fit(x, y)
+    assert calibrated.predict_proba(x).shape == (100, 2)
+
+
+def test_a_frame_comes_back_with_names():
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    model = kflow.KernelFlowClassifier(layers=3).set_output(transform="pandas").fit(x, y)
+    moved = model.transform(x)
+    assert list(model.feature_names_in_) == list(x.columns)
+    assert moved.shape == x.shape and moved.columns[0] == "kernelflowclassifier0"
+
+
+def test_no_seed_differs_and_a_random_state_repeats():
+    x, y = make_moons(60, noise=0.2, random_state=0)
+
+    def scores(state):
+        return kflow.KernelFlowClassifier(layers=2, random_state=state).fit(x, y).transform(x)
+
+    assert not np.array_equal(scores(None), scores(None))
+    one, same = (scores(np.random.RandomState(0)) for _ in range(2))
+    assert np.array_equal(one, same)
+
+
+def test_rows_that_are_not_finite_are_named():
+    x, y = make_moons(60, noise=0.2, random_state=0)
+    x[[3, 17], 0] = np.nan
+    with pytest.raises(ValueError, match="2 of 60 rows: 3, 17"):
+        kflow.KernelFlowClassifier().fit(x, y)
+
+
+def test_the_same_seed_gives_the_same_model():
+    x, y = make_moons(100, noise=0.1, random_state=0)
+    one, other = (kflow.KernelFlowClassifier(layers=10, n_fine=20).fit(x, y) for _ in range(2))
+    assert np.array_equal(one.decision_function(x), other.decision_function(x))
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="one class only"):
+        kflow.KernelFlowClassifier().fit(np.random.default_rng(0).normal(size=(10, 2)), [1] * 10)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.EstimatorCheckFailedWarning")
+def test_it_keeps_the_rules_of_scikit_learn():
+    check_estimator(kflow.KernelFlowClassifier(layers=10, n_fine=20))

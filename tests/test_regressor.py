@@ -1,0 +1,215 @@
+"""The regressor: what it predicts, how sure it is, the rules of scikit-learn, files, bad input."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_linnerud, make_friedman1
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import kflow
+from kflow.learning import ARD, DeepFeatures, Isotropic, LeaveOneOut, Linear, Periodic
+
+QUICK = dict(steps=40, n_fine=100)
+
+
+@pytest.fixture(scope="module")
+def friedman():
+    x, y = make_friedman1(400, noise=1.0, random_state=0)
+    return train_test_split(x, y, test_size=200, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(friedman):
+    x, _, y, _ = friedman
+    return kflow.KernelFlowRegressor(**QUICK).fit(x, y)
+
+
+def test_it_predicts_and_finds_the_features_that_matter(friedman):
+    x, x_test, y, y_test = friedman
+    model = kflow.KernelFlowRegressor(n_fine=100, steps=100).fit(x, y)
+    assert model.score(x_test, y_test) > 0.9  # the noise alone leaves 0.96
+    assert {0, 1, 2} < set(model.bandwidths_.argsort()[:4])  # 3 and 4 act linearly
+    loo = 1 - ((model.loo_predictions_ - y) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    assert loo == pytest.approx(model.score(x_test, y_test), abs=0.05)
+
+
+def test_nine_of_ten_intervals_hold_the_label(friedman, fitted):
+    _, x_test, _, y_test = friedman
+    mean, std = fitted.predict(x_test, return_std=True, noise=True)
+    assert 0.85 < (abs(mean - y_test) < 1.645 * std).mean() < 0.95
+    _, narrow = fitted.predict(x_test, return_std=True)
+    noise = fitted.amplitude_ * fitted.nugget_
+    np.testing.assert_allclose(std**2 - narrow**2, noise, rtol=1e-9)
+    assert 0.6 < noise**0.5 < 1.4  # the true standard deviation of the noise is 1
+
+
+def test_the_covariance_has_the_variances_and_the_draws(friedman, fitted):
+    x_test = friedman[1][:5]
+    mean, covariance = fitted.predict(x_test, return_cov=True, noise=True)
+    _, std = fitted.predict(x_test, return_std=True, noise=True)
+    np.testing.assert_allclose(np.diag(covariance), std**2, rtol=1e-9)
+    draws = fitted.sample(x_test, 20_000, noise=True)
+    assert draws.shape == (5, 20_000)
+    np.testing.assert_allclose(draws.mean(1), mean, atol=0.1)
+    np.testing.assert_allclose(np.cov(draws), covariance, atol=0.2)
+
+
+def test_several_outputs_share_a_kernel_and_have_their_own_scale():
+    x, y = load_linnerud(return_X_y=True)
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x, y * [1, 1, 1000])
+    mean, std = model.predict(x, return_std=True)
+    assert mean.shape == std.shape == (20, 3) and model.amplitude_.shape == (3,)
+    assert model.predict(x, return_cov=True)[1].shape == (20, 20, 3)
+    assert model.sample(x, 7).shape == (20, 3, 7)
+    other = clone(model).fit(x, y)
+    np.testing.assert_allclose(mean / [1, 1, 1000], other.predict(x), rtol=1e-6)
+
+
+def test_units_of_features_and_labels_do_not_matter(friedman, fitted):
+    x, x_test, y, _ = friedman
+    scales = np.logspace(-3, 3, 10)
+    other = clone(fitted).fit(x * scales + 5, 100 * y - 7)
+    expected = 100 * fitted.predict(x_test) - 7
+    np.testing.assert_allclose(other.predict(x_test * scales + 5), expected, rtol=1e-6)
+    shift = len(x) * np.log(100)
+    assert other.log_marginal_likelihood_ == pytest.approx(fitted.log_marginal_likelihood_ - shift)
+
+
+def test_constant_columns_are_left_out(friedman, fitted):
+    x, x_test, y, _ = friedman
+    constant = np.insert(x, 3, 0.1, axis=1)
+    model = clone(fitted).fit(constant, y)
+    np.testing.assert_array_equal(
+        model.predict(np.insert(x_test, 3, 9.0, axis=1)), fitted.predict(x_test)
+    )
+    assert model.bandwidths_[3] == np.inf and len(model.bandwidths_) == 11
+
+
+def test_coincident_points_with_other_labels_need_a_nugget_and_learn_one():
+    x = np.repeat(np.linspace(0, 1, 20)[:, None], 2, axis=0)
+    y = np.sin(5 * x[:, 0]) + np.tile([-0.1, 0.1], 20)
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x, y)
+    np.testing.assert_allclose(model.predict(x), np.sin(5 * x[:, 0]), atol=0.07)
+    with pytest.raises(kflow.NotPositiveDefinite, match="pass a nugget"):
+        kflow.KernelFlowRegressor(nugget=0.0).fit(x, y)
+
+
+@pytest.mark.parametrize("criterion", ["rho", "likelihood", "half", "kfold", LeaveOneOut(50)])
+def test_every_criterion_learns(criterion, friedman):
+    x, x_test, y, y_test = friedman
+    model = kflow.KernelFlowRegressor(criterion=criterion, **QUICK).fit(x, y)
+    assert model.score(x_test, y_test) > 0.8 and model.n_iter_ == 40
+
+
+@pytest.mark.parametrize(
+    "kernel", ["gaussian", Isotropic(kflow.Matern32, 2.0) + Linear(10), kflow.Matern52(4.0)]
+)
+def test_kernels_by_name_with_parameters_or_as_they_are(kernel, friedman):
+    x, x_test, y, y_test = friedman
+    model = kflow.KernelFlowRegressor(kernel, ard=False, **QUICK).fit(x, y)
+    assert model.score(x_test, y_test) > 0.75
+
+
+def test_a_seed_repeats_and_none_does_not(friedman):
+    x, _, y, _ = friedman
+    quick = dict(steps=5, n_fine=40)
+
+    def nugget(state):
+        return kflow.KernelFlowRegressor(random_state=state, **quick).fit(x, y).bandwidths_[0]
+
+    assert nugget(3) == nugget(3) != nugget(4)
+    assert nugget(np.random.RandomState(0)) == nugget(np.random.RandomState(0))
+    assert nugget(None) != nugget(None)
+
+
+def test_it_works_in_a_pipeline_and_a_search():
+    x, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = kflow.KernelFlowRegressor(steps=10, n_fine=50, n_interp=100)
+    assert cross_val_score(make_pipeline(StandardScaler(), model), x, y, cv=3).min() > 0.3
+    search = GridSearchCV(model, {"kernel": ["gaussian", "matern52"], "ard": [True, False]}, cv=2)
+    assert search.fit(x, y).best_score_ > 0.3
+    assert list(search.best_estimator_.feature_names_in_) == list(x.columns)
+    assert len(search.best_estimator_.posterior_.x) == 100
+
+
+TO_SAVE = [
+    "matern52",
+    kflow.RationalQuadratic(3.0, 0.7),
+    0.5 * ARD(kflow.Matern32, 10) + Linear(10) * Periodic(),
+]
+
+
+@pytest.mark.parametrize("kernel", TO_SAVE, ids=lambda k: type(k).__name__)
+def test_a_saved_model_predicts_the_same(kernel, friedman, tmp_path):
+    x, x_test, y, _ = friedman
+    model = kflow.KernelFlowRegressor(kernel, steps=5, n_fine=50).fit(x, y)
+    model.save(tmp_path / "model.safetensors")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+    for ours, theirs in zip(
+        *(m.predict(x_test, return_std=True) for m in (model, again)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    assert again.log_marginal_likelihood_ == pytest.approx(model.log_marginal_likelihood_)
+    assert again.get_params()["steps"] == 5
+    assert (tmp_path / "model.safetensors").stat().st_size < 50_000
+
+
+def test_what_is_no_saved_model_is_refused(tmp_path, friedman):
+    x, _, y, _ = friedman
+    (tmp_path / "text").write_text("nothing")
+    with pytest.raises(ValueError, match="is damaged, or no file of safetensors"):
+        kflow.KernelFlowRegressor.load(tmp_path / "text")
+    with pytest.raises(FileNotFoundError):
+        kflow.KernelFlowRegressor.load(tmp_path / "absent")
+    net = torch.nn.Linear(10, 2)
+    model = kflow.KernelFlowRegressor(DeepFeatures(net, Isotropic()), steps=2).fit(x, y)
+    with pytest.raises(ValueError, match="DeepFeatures cannot be saved"):
+        model.save(tmp_path / "deep")
+
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = X[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "x", "y", "message"),
+    [
+        (
+            {},
+            np.where(np.arange(20)[:, None] == 7, np.nan, X),
+            Y,
+            "X contains NaN.*1 of 20 rows: 7",
+        ),
+        (
+            {},
+            X,
+            np.where(np.arange(20) > 12, np.inf, Y),
+            "y contains NaN.*7 of 20 rows: 13, 14, 15",
+        ),
+        ({}, X, np.ones(20), "all labels y are equal"),
+        ({}, np.ones((20, 3)), Y, "all features of X are constant"),
+        ({"kernel": "rbf"}, X, Y, "kernel must be one of 'gaussian', .*not 'rbf'"),
+        ({"criterion": "mse"}, X, Y, "criterion must be one of 'loo'"),
+        ({"nugget": -1}, X, Y, "nugget must be at least 0"),
+        ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
+        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "4"),
+    ],
+)
+def test_bad_input_is_refused_by_name(settings, x, y, message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        kflow.KernelFlowRegressor(**settings).fit(x, y)
+
+
+def test_deviation_and_covariance_exclude_each_other(fitted, friedman):
+    with pytest.raises(ValueError, match="exclude each other"):
+        fitted.predict(friedman[1], return_std=True, return_cov=True)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::kflow.learning.LearningWarning")
+def test_it_keeps_the_rules_of_scikit_learn():
+    check_estimator(kflow.KernelFlowRegressor(steps=5))
