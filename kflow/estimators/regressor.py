@@ -5,7 +5,8 @@ import torch
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from kflow import checks, memory
+from kflow import checks
+from kflow.engine import memory
 from kflow.estimators import choices, inputs
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
