@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_digits, load_iris, make_classification, make_moons
+from sklearn.datasets import load_digits, load_iris, make_moons
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import kflow
+from kflow.estimators.pairs import tell_apart
 
 
 def test_it_learns_real_digits_with_one_point_per_class():
@@ -33,13 +34,33 @@ def test_it_names_classes_as_they_came_and_works_in_a_pipeline():
     assert model.decision_function(x).shape == (200,)
 
 
-def test_without_settings_it_is_level_with_an_svc_on_data_that_it_used_to_memorise():
-    x, y = make_classification(
-        600, 20, n_informative=6, n_classes=3, n_clusters_per_class=2, random_state=0
-    )
-    model, svc = (make_pipeline(StandardScaler(), m) for m in (kflow.KernelFlowClassifier(), SVC()))
-    ours, theirs = (cross_val_score(m, x, y, cv=5) for m in (model, svc))
-    assert ours.mean() > theirs.mean() - theirs.std()
+def test_a_class_around_another_is_not_lost():
+    # without the constant of ordinary kriging all is zero far from the points; without pairs the
+    # middle one of three shells has no largest value
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    shells = np.digitize((x**2).sum(1), [3.4, 5.2])
+    model = kflow.KernelFlowClassifier(layers=0).fit(x[:200], shells[:200])
+    assert model.score(x[200:], shells[200:]) > 0.8
+
+
+def test_layers_are_taken_where_they_help():
+    x, y = load_digits(return_X_y=True)
+    few = kflow.KernelFlowClassifier(n_interp=10).fit(x[:500], y[:500])
+    many = kflow.KernelFlowClassifier().fit(x[:500], y[:500])
+    assert few.layers_ >= 30 > many.layers_
+    still = clone(few).set_params(layers=0).fit(x[:500], y[:500])
+    assert few.score(x[500:], y[500:]) > still.score(x[500:], y[500:]) + 0.1
+
+
+def test_pairs_and_votes_by_hand():
+    # one point of each class: the constant is their mean, 0, and the nearer point wins its pair
+    x = torch.tensor([[0.0], [1.0], [3.0]])
+    pairs = tell_apart(kflow.Gaussian(1.0), x, torch.arange(3), 3, 0.5)
+    torch.testing.assert_close(pairs.constants, torch.zeros(3, dtype=torch.float64))
+    assert (pairs(torch.tensor([[0.2]])) > 0).tolist() == [[True, True, True]]
+    votes = pairs.votes(torch.tensor([[0.2], [2.5]]))
+    assert votes.argmax(1).tolist() == [0, 2]
+    assert votes.round().tolist() == [[2, 1, 0], [0, 1, 2]]
 
 
 def test_games_hold_a_quarter_of_the_points_at_least_20_at_most_200():
@@ -108,4 +129,4 @@ def test_one_class_is_refused():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.EstimatorCheckFailedWarning")
 def test_it_keeps_the_rules_of_scikit_learn():
-    check_estimator(kflow.KernelFlowClassifier(layers=10, n_fine=20))
+    check_estimator(kflow.KernelFlowClassifier(n_fine=20))

@@ -5,7 +5,8 @@ record to book/records/paper; `torchrun -m kflow.paper mnist` shares its points 
 `--validate` reads errors on training images that are held out instead of the test set. "study" is
 the study of the settings at N = 10000, "late" tries what keeps errors low after it, "baselines" is
 what the same data gives without a flow, "ones" which labelled points the errors depend on, "losses"
-flows down four losses ("losses-12000": with 12000 points, hours on a CPU).
+flows down four losses ("losses-12000": with 12000 points, hours on a CPU), "tabular" how the
+estimators compare with those of scikit-learn on small tables of data.
 """
 
 import argparse
@@ -19,19 +20,19 @@ import torch.distributed as dist
 
 from kflow import checks
 from kflow.engine import shards
-from kflow.paper import ablation, baselines, late, replay, study
+from kflow.paper import ablation, baselines, late, replay, study, tabular
 from kflow.paper.experiments import EXPERIMENTS
 from kflow.paper.record import cost
 from kflow.paper.runs import run
 
 LONG = 12_000  # deeper runs are made only when they are named
-OTHERS = {"baselines": baselines, "study": study, "late": late, "ones": replay}
+OTHERS = {"baselines": baselines, "study": study, "late": late, "ones": replay, "tabular": tabular}
 
 
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = ["baselines", "study", "late", *ablation.SCALES, *EXPERIMENTS, "ones"]
+    known = ["baselines", "study", "late", *ablation.SCALES, *EXPERIMENTS, "ones", "tabular"]
     long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")

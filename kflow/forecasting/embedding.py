@@ -1,0 +1,76 @@
+"""Delay embedding of a series, and how long a forecast is valid."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from kflow import checks
+
+
+def as_series(values, name="series") -> Float[ndarray, "n d"]:
+    """A series as (n, d); ValueError where a value is not finite."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{name} must be (n,) or (n, d), but its shape is {values.shape}")
+    values = values.reshape(len(values), -1)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{name} holds NaN or infinity at {len(bad)} times, the first is {bad[0]}; fill it in, "
+            "or leave the time out and give `times`"
+        )
+    return values
+
+
+def window_of(delays: int, gap: int) -> int:
+    """How many values in a row an embedding needs."""
+    checks.integer("delays", delays, least=1)
+    checks.integer("gap", gap, least=1)
+    return (delays - 1) * gap + 1
+
+
+def embed(series, delays: int, gap: int = 1) -> tuple[Float[ndarray, "m k"], Float[ndarray, "m d"]]:
+    """Rows of the last `delays` values, the newest first, `gap` apart, and the value after each.
+
+    Raises ValueError where the series is shorter than that.
+    """
+    values = as_series(series)
+    window = window_of(delays, gap)
+    if len(values) <= window:
+        raise ValueError(
+            f"the series holds {len(values)} values, but delays={delays} with gap={gap} need more "
+            f"than {window}: take fewer delays, or a longer series"
+        )
+    starts = np.arange(window - 1, len(values) - 1)
+    return rows(values, starts, delays, gap), values[window:]
+
+
+def rows(values, at, delays, gap):
+    """The embedded rows at the times `at`; leading dimensions of values stay."""
+    return np.concatenate([values[..., at - i * gap, :] for i in range(delays)], axis=-1)
+
+
+def scale_of(series) -> Float[ndarray, " d"]:
+    """The standard deviation of each variable, the unit in which errors are read."""
+    return as_series(series).std(0)
+
+
+def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | None = None):
+    """The time until the error first exceeds the threshold, the whole length where it never does.
+
+    The error is the root mean square over variables of (forecast - truth) / scale. truth and
+    forecast are (T, d), or (starts, T, d), which gives (starts,); their first row is a time dt
+    after the start. With an exponent the time is in units of 1 / exponent, the Lyapunov time.
+    """
+    checks.number("threshold", threshold, above=0)
+    truth, forecast = np.asarray(truth, float), np.asarray(forecast, float)
+    if truth.shape != forecast.shape or truth.ndim not in (2, 3):
+        raise ValueError(
+            f"truth and forecast must both be (T, d) or (starts, T, d), not {truth.shape} and "
+            f"{forecast.shape}"
+        )
+    error = np.sqrt((((forecast - truth) / scale) ** 2).mean(-1))
+    wrong = ~(error <= threshold)  # NaN too
+    first = np.where(wrong.any(-1), wrong.argmax(-1), wrong.shape[-1])
+    time = first * dt * (1.0 if exponent is None else exponent)
+    return float(time) if time.ndim == 0 else time

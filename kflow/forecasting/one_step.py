@@ -1,0 +1,118 @@
+"""A map from the last values of a series to the next one, learned by regression and iterated."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from kflow import checks
+from kflow.estimators import KernelFlowRegressor
+from kflow.forecasting.embedding import as_series, embed, rows, window_of
+
+
+class OneStepMap(BaseEstimator):
+    """Learn the next value from the last `delays` values, `gap` apart, and iterate that.
+
+    regressor is any of scikit-learn's interface (None: KernelFlowRegressor()). With
+    difference=True it learns the change to the next value. With `times` in `fit` the time to the
+    next value, and those between the values, are features too: for irregular sampling.
+    """
+
+    def __init__(self, regressor=None, delays=1, gap=1, difference=False):
+        self.regressor = regressor
+        self.delays = delays
+        self.gap = gap
+        self.difference = difference
+
+    def fit(self, series, times=None):
+        """Learn from a series (n,) or (n, d), at these increasing times if they are not regular."""
+        self.series_ = as_series(series)
+        self._flat = np.ndim(series) == 1
+        self.times_ = None if times is None else _increasing(times, len(self.series_))
+        x, y = embed(self.series_, self.delays, self.gap)
+        self.window_ = window_of(self.delays, self.gap)
+        if self.times_ is not None:
+            x = np.hstack([x, self._time_gaps(self.times_)])
+        if self.difference:
+            y = y - x[:, : self.series_.shape[1]]
+        model = KernelFlowRegressor() if self.regressor is None else clone(self.regressor)
+        self.regressor_ = model.fit(x, y[:, 0] if y.shape[1] == 1 else y)
+        return self
+
+    def predict(self, series):
+        """The value after each window of a regular series, (n - window, d) or (n - window,)."""
+        self._regular("predict")
+        values = as_series(series)
+        x, _ = embed(values, self.delays, self.gap)
+        return self._shaped(self._next(x))
+
+    def forecast(self, horizon: int | None = None, last=None, times=None):
+        """The next `horizon` values, (horizon, d) or (horizon,), each from those before.
+
+        They follow the training series, or `last`, whose last `window_` values are used; with
+        (starts, n, d) many are forecast at once. A map with times is given those to forecast
+        instead of a horizon. Raises FloatingPointError where a forecast leaves every bound.
+        """
+        check_is_fitted(self)
+        values = self.series_ if last is None else np.asarray(last, dtype=float)
+        if last is not None and values.ndim < 3:
+            values = as_series(values, "last")
+        if values.shape[-1] != self.series_.shape[1] or values.shape[-2] < self.window_:
+            raise ValueError(
+                f"last must hold at least {self.window_} values of {self.series_.shape[1]} "
+                f"variables, but its shape is {values.shape}"
+            )
+        horizon, clock = self._clock(horizon, times, last)
+        path = [values[..., -self.window_ + i, :] for i in range(self.window_)]
+        for i in range(horizon):
+            recent = np.stack(path[-self.window_ :], axis=-2)
+            x = rows(recent, np.array([self.window_ - 1]), self.delays, self.gap)[..., 0, :]
+            if clock is not None:
+                gaps = self._time_gaps(clock[i : i + self.window_ + 1])
+                x = np.concatenate(
+                    [x, np.broadcast_to(gaps[0], (*x.shape[:-1], gaps.shape[1]))], -1
+                )
+            path.append(self._next(x.reshape(-1, x.shape[-1])).reshape(recent[..., 0, :].shape))
+            if not np.isfinite(path[-1]).all() or np.abs(path[-1]).max() > 1e100:
+                raise FloatingPointError(f"the forecast left every bound at step {i + 1}")
+        return self._shaped(np.stack(path[self.window_ :], axis=-2))
+
+    def _next(self, x):
+        y = np.asarray(self.regressor_.predict(x)).reshape(len(x), -1)
+        return y + x[:, : y.shape[1]] if self.difference else y
+
+    def _time_gaps(self, times):
+        """The time to the next value, then those between the embedded ones, for each row."""
+        at = np.arange(self.window_ - 1, len(times) - 1)
+        places = [at + 1, *(at - i * self.gap for i in range(self.delays))]
+        return np.stack([times[a] - times[b] for a, b in zip(places, places[1:], strict=False)], 1)
+
+    def _clock(self, horizon, times, last):
+        if self.times_ is None:
+            if times is not None:
+                raise ValueError("times were not given to fit, so forecast takes a horizon")
+            checks.integer("horizon", horizon, least=1)
+            return horizon, None
+        if times is None or last is not None:
+            raise ValueError(
+                "a map that was fitted with times forecasts its own series, at `times`"
+            )
+        times = np.concatenate([self.times_[-self.window_ :], np.asarray(times, dtype=float)])
+        return len(times) - self.window_, _increasing(times, len(times))
+
+    def _regular(self, name):
+        check_is_fitted(self)
+        if self.times_ is not None:
+            raise ValueError(f"{name} is for regular series; this map was fitted with times")
+
+    def _shaped(self, values):
+        return values[..., 0] if self._flat else values
+
+
+def _increasing(times, n):
+    times = np.asarray(times, dtype=float)
+    if times.shape != (n,):
+        raise ValueError(f"times must be ({n},), one for each value, not {times.shape}")
+    if not (np.diff(times) > 0).all():
+        at = int(np.flatnonzero(~(np.diff(times) > 0))[0])
+        raise ValueError(f"times must increase, but times[{at + 1}] = {times[at + 1]:g} does not")
+    return times

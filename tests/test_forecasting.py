@@ -1,0 +1,157 @@
+"""Forecasting: known exponents, what a delay sees, valid times, irregular times, bad input."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+
+import kflow
+from kflow.forecasting import (
+    OneStepMap,
+    embed,
+    henon,
+    largest_exponent,
+    logistic,
+    lorenz63,
+    lorenz96,
+    scale_of,
+    valid_time,
+)
+
+QUICK = kflow.KernelFlowRegressor(criterion="likelihood", kernel="gaussian", steps=60)
+
+
+@pytest.mark.parametrize(
+    ("system", "steps", "expected"),
+    [(logistic(), 20_000, math.log(2)), (henon(), 20_000, 0.419), (lorenz63(0.1), 4_000, 0.906)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_the_largest_exponent_is_the_known_one(system, steps, expected):
+    start = system.series(1, seed=0)[0]
+    found = largest_exponent(system.step, start, steps, system.dt)
+    assert found == pytest.approx(expected, abs=0.03)
+    assert system.exponent == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_contracting_map_has_a_negative_exponent():
+    assert largest_exponent(lambda x: x / 2, [0.3, 0.1], 50) == pytest.approx(-math.log(2))
+
+
+def test_the_solver_has_order_four():
+    def end(dt):
+        system, state = lorenz63(dt), np.array([1.0, 2.0, 20.0])
+        for _ in range(round(0.04 / dt)):
+            state = system.step(state)
+        return state
+
+    exact = end(0.0001)
+    errors = [np.abs(end(dt) - exact).max() for dt in (0.004, 0.002)]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
+
+
+def test_series_are_on_the_attractor_and_repeat():
+    for system, size in ((logistic(), 1), (henon(), 2), (lorenz63(), 3), (lorenz96(6), 6)):
+        series = system.series(100, seed=1)
+        assert series.shape == (100, size) and np.abs(series).max() < 60
+        np.testing.assert_array_equal(series, system.series(100, seed=1))
+        assert (series[0] != system.series(100, seed=2)[0]).any()
+        np.testing.assert_allclose(system.step(series[:-1]), series[1:])
+
+
+def test_a_delay_embedding_by_hand():
+    x, y = embed([0, 1, 2, 3, 4, 5, 6], delays=3, gap=2)
+    np.testing.assert_array_equal(x, [[4, 2, 0], [5, 3, 1]])
+    np.testing.assert_array_equal(y, [[5], [6]])
+
+
+def test_henon_needs_two_delays():
+    series = henon().series(400, seed=0)[:, 0]
+    scale = scale_of(series)
+    errors = []
+    for delays in (1, 2):
+        fitted = OneStepMap(QUICK, delays).fit(series[:200])
+        predicted = fitted.predict(series[200:])
+        errors.append(np.sqrt(np.mean((predicted - series[200 + delays :]) ** 2)) / scale[0])
+    assert errors[0] > 0.2 and errors[1] < 1e-3
+
+
+def test_a_forecast_iterates_the_map_until_chaos_has_magnified_its_error():
+    system = logistic()
+    series = system.series(700, seed=0)
+    fitted = OneStepMap(QUICK).fit(series[:200])
+    forecast = fitted.forecast(12)
+    assert forecast.shape == (12, 1)
+    once = fitted.regressor_.predict(series[[199]])
+    np.testing.assert_allclose(forecast[0], once)
+    np.testing.assert_allclose(forecast[1], fitted.regressor_.predict(once[:, None]))
+    starts = np.arange(200, 600, 20)
+    truth = np.stack([series[s + 1 : s + 31] for s in starts])
+    many = fitted.forecast(30, last=series[starts][:, None])
+    times = valid_time(truth, many, scale_of(series), exponent=system.exponent)
+    assert 6 < times.mean() < 15
+
+
+def test_differences_and_other_regressors():
+    trend = np.arange(50.0) * 2 + 1
+    for difference in (False, True):
+        fitted = OneStepMap(LinearRegression(), delays=2, difference=difference).fit(trend)
+        np.testing.assert_allclose(fitted.forecast(5), 2 * np.arange(50, 55) + 1)
+
+
+def test_irregular_times_are_a_feature():
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.05, 0.5, 400))
+    series = np.sin(times)
+    learned = clone(QUICK).set_params(steps=150)
+    with_times = OneStepMap(learned, delays=2).fit(series[:300], times[:300])
+    without = OneStepMap(learned, delays=2).fit(series[:300])
+    errors = [
+        np.abs(forecast - series[300:320]).max()
+        for forecast in (with_times.forecast(times=times[300:320]), without.forecast(20))
+    ]
+    assert errors[0] < 0.1 < 0.3 < errors[1]
+
+
+def test_valid_times_by_hand():
+    truth = np.zeros((5, 1))
+    wrong = np.array([[0.1], [0.3], [0.5], [0.1], [0.9]])
+    assert valid_time(truth, wrong, 1.0) == 2
+    assert valid_time(truth, wrong, 0.5) == 1
+    assert valid_time(truth, wrong, 10.0, dt=0.1, exponent=2.0) == pytest.approx(1.0)
+    assert valid_time(truth, wrong * np.nan, 1.0) == 0
+    both = valid_time(np.stack([truth, truth]), np.stack([wrong, truth]), 1.0)
+    np.testing.assert_array_equal(both, [2, 5])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: embed([1.0, 2.0], 2), "2 values, but delays=2 with gap=1 need more than 2"),
+        (lambda: embed([1.0, np.nan, 2.0], 1), "NaN or infinity at 1 times, the first is 1"),
+        (lambda: embed(np.ones((2, 2, 2)), 1), r"must be \(n,\) or \(n, d\)"),
+        (lambda: embed([1.0, 2.0], 0), "delays must be at least 1"),
+        (lambda: valid_time(np.ones((3, 1)), np.ones((2, 1)), 1.0), "must both be"),
+        (lambda: OneStepMap().fit([1.0, 2.0, 3.0], times=[0, 1]), "times must be"),
+        (lambda: OneStepMap().fit([1.0, 2.0, 3.0], times=[0, 2, 1]), r"times\[2\] = 1 does not"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_forecast_without_a_bound_is_stopped():
+    with pytest.raises(FloatingPointError, match="left every bound at step"):
+        OneStepMap(LinearRegression()).fit(2.0 ** np.arange(40)).forecast(2000)
+
+
+def test_a_forecast_is_asked_for_what_the_fit_was_given():
+    fitted = OneStepMap(LinearRegression(), delays=2).fit(np.arange(9.0))
+    with pytest.raises(ValueError, match="at least 2 values of 1 variables"):
+        fitted.forecast(3, last=[1.0])
+    with pytest.raises(ValueError, match="takes a horizon"):
+        fitted.forecast(times=[10.0])
+    with pytest.raises(ValueError, match="forecasts its own series"):
+        OneStepMap(LinearRegression()).fit(np.arange(9.0), np.arange(9.0)).forecast(3)
