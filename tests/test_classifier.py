@@ -97,6 +97,20 @@ def test_a_frame_comes_back_with_names():
     assert moved.shape == x.shape and moved.columns[0] == "kernelflowclassifier0"
 
 
+@pytest.mark.parametrize("layers", [0, 4])
+def test_a_saved_model_predicts_the_same(layers, tmp_path):
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    names = np.array(["a", "b", "c"])[y]
+    model = kflow.KernelFlowClassifier(layers=layers, interp_nugget="loo").fit(x, names)
+    model.save(tmp_path / "model.safetensors")
+    again = kflow.KernelFlowClassifier.load(tmp_path / "model.safetensors")
+    np.testing.assert_allclose(again.decision_function(x), model.decision_function(x), rtol=1e-6)
+    np.testing.assert_allclose(again.transform(x), model.transform(x), rtol=1e-6)
+    assert (again.predict(x) == model.predict(x)).all() and again.layers_ == layers
+    with pytest.raises(ValueError, match="holds KernelFlowClassifier, not a KernelFlowRegressor"):
+        kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+
+
 def test_no_seed_differs_and_a_random_state_repeats():
     x, y = make_moons(60, noise=0.2, random_state=0)
 

@@ -118,6 +118,20 @@ class KernelFlowClassifier(
         best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(int)
         return self.classes_[best]
 
+    def save(self, path):
+        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
+        from kflow.estimators.storage import save_classifier
+
+        check_is_fitted(self)
+        save_classifier(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The fitted model that `save` wrote; ValueError where the file is another."""
+        from kflow.estimators.storage import load_classifier
+
+        return load_classifier(cls, path)
+
     @property
     def predict_proba(self):
         """Absent, with the reason."""

@@ -115,6 +115,7 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
         from kflow.estimators.storage import save_regressor
 
+        check_is_fitted(self)
         save_regressor(self, path)
 
     @classmethod

@@ -9,6 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from kflow import checks
+from kflow.engine.frame import Frame
+from kflow.engine.transport import Layer
+from kflow.estimators.pairs import Pairs
+from kflow.flow import FlowPath
 from kflow.learning import condition
 from kflow.learning.storage import describe, rebuild
 
@@ -81,4 +86,48 @@ def load_regressor(cls, path):
         condition(model.kernel_, nugget=model.nugget_, **tensors),
     )
     model._describe()
+    return model
+
+
+def save_classifier(model, path):
+    """Write a fitted classifier: its layers, and its interpolants."""
+    flow, pairs = model.path_, model.pairs_
+    layers = list(flow.layers)
+    tensors = {
+        name: torch.stack([getattr(layer, name) for layer in layers]) for name in "zc" if layers
+    }
+    tensors |= {"moving": flow.frame.moving, "still": flow.frame.still, "rho": flow.rho}
+    tensors |= {"eps": flow.eps, "x": pairs.x, "coefficients": pairs.coefficients}
+    settings = {
+        "kernel": describe(model.kernel_)[0],
+        "classes": [str(model.classes_.dtype), model.classes_.tolist()],
+        "dtype": str(flow.frame.dtype).removeprefix("torch."),
+        "fill": flow.frame.fill,
+        "mixed": flow.mixed,
+        "nugget": pairs.nugget,
+        "layers": model.layers_,
+    }
+    write(path, model, settings, tensors | {"constants": pairs.constants})
+
+
+def load_classifier(cls, path):
+    """The classifier that `save_classifier` wrote, which predicts and transforms."""
+    model, settings, tensors = read(path, cls)
+    place = checks.device(model.device)
+    tensors = {name: value.to(place) for name, value in tensors.items()}
+    model.kernel_ = rebuild(settings["kernel"], {})
+    kind, classes = settings["classes"]
+    model.classes_ = np.array(classes, dtype=kind)
+    frame = Frame(
+        tensors["moving"], tensors["still"], getattr(torch, settings["dtype"]), settings["fill"]
+    )
+    layers = [Layer(z, c) for z, c in zip(tensors.get("z", ()), tensors.get("c", ()), strict=True)]
+    nothing = tensors["still"].new_empty(0, model.n_features_in_)
+    model.path_ = FlowPath(
+        points=nothing, carried=None, rho=tensors["rho"], eps=tensors["eps"], observed={},
+        base=model.kernel_, frame=frame, mixed=settings["mixed"], layers=layers,
+    )  # fmt: skip
+    parts = (tensors[name] for name in ("x", "coefficients", "constants"))
+    model.pairs_ = Pairs(model.kernel_, *parts, len(classes), settings["nugget"])
+    model.layers_, model.interp_nugget_ = settings["layers"], settings["nugget"]
     return model
