@@ -4,10 +4,12 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from kflow import checks
+
+with checks.extra("sklearn"):
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import validate_data
 
 REAL = (np.float64, np.float32)
 

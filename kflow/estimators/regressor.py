@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from kflow import checks
 from kflow.engine import memory
 from kflow.estimators import choices, inputs
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
+
+with checks.extra("sklearn"):
+    from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+    from sklearn.utils.validation import check_is_fitted
 
 CALIBRATED = 4000  # points from which the amplitude is taken
 

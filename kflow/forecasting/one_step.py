@@ -1,12 +1,14 @@
 """A map from the last values of a series to the next one, learned by regression and iterated."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import check_is_fitted
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
 from kflow.forecasting.embedding import as_series, embed, rows, window_of
+
+with checks.extra("sklearn"):
+    from sklearn.base import BaseEstimator, clone
+    from sklearn.utils.validation import check_is_fitted
 
 
 class OneStepMap(BaseEstimator):
