@@ -9,7 +9,7 @@ ONLY ?=
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint pairs run paper bench verify serve pdf clean
+.PHONY: help book test lint pairs run paper bench gpu verify serve pdf clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -53,6 +53,10 @@ bench: $(READY)  ## measure the time of a layer, the machine and the peers (some
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' || \
 		echo "KeOps could not be installed, and is left out"
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+SECONDS ?= 480
+gpu: $(READY)  ## one visit to a GPU: its tests, then the runs that SECONDS=480 allow, in _build/gpu
+	@$(BIN)/python -m kflow.paper day --device cuda --seconds $(SECONDS) $(ARGS)
 
 verify: $(READY)  ## make the figures again and compare their numbers with the published ones
 	@$(BIN)/python -m kflow verify -j $(JOBS) $(ARGS)

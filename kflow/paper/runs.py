@@ -1,5 +1,6 @@
 """One run at the talk's scale: its data, its flow, its checkpoint and its record."""
 
+import os
 import platform
 import subprocess
 from dataclasses import asdict, replace
@@ -143,12 +144,13 @@ def hardware(device: torch.device) -> str:
 
 
 def commit(root: Path) -> str:
-    """The commit of the working tree, with a mark where it was changed since."""
+    """The commit of the working tree, marked where it was changed since; or KFLOW_COMMIT."""
     try:
         said = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],
             cwd=root, capture_output=True, text=True, check=False,
         )  # fmt: skip
+        found = said.stdout.strip()
     except OSError:  # no git here
-        return "unknown"
-    return said.stdout.strip() or "unknown"
+        found = ""
+    return found or os.environ.get("KFLOW_COMMIT", "unknown")
