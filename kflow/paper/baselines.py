@@ -4,11 +4,11 @@
 What has to be chosen is chosen on training images that are held out; the test set is read once.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -18,11 +18,11 @@ from torch import Tensor
 from kflow import checks, data
 from kflow.classify import classes, error_rate
 from kflow.engine import memory
-from kflow.figures import provenance
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import ridge
-from kflow.paper.record import write
+from kflow.paper.record import RECORDS
+from kflow.paper.sweep import sweep
 
 DATASETS = ("mnist", "fashion_mnist")
 ROOM = 0.8  # of the size of its float32 matrix, of which it touches little more than half
@@ -66,28 +66,21 @@ def run(root: Path, scale: Scale = Scale(), load: Callable | None = None) -> dic
     Parts of another scale or another torch are left out; ridge is left out where memory is short.
     Raises FileNotFoundError, with three cures, where the full data is missing.
     """
-    path = root / "book" / "records" / "paper" / "baselines.json"
-    record = {"name": "baselines", "settings": json.loads(json.dumps(asdict(scale)))}
-    record |= {"torch": torch.__version__, "parts": {}}
-    saved = json.loads(path.read_text()) if path.is_file() else {}
-    if all(saved.get(name) == record[name] for name in ("settings", "torch")):
-        record["parts"] = saved["parts"]
-    for part in (layer_0, neighbours, all_ridge):
-        for dataset in DATASETS:
-            name = f"{dataset} {part.__name__}"
-            if name in record["parts"]:
-                continue
-            split = Split(*(load or images)(dataset), scale)
-            if part is all_ridge and not _fits(len(split.x), name):
-                continue
-            begun = time.monotonic()
-            found = part(split) | {"seconds": time.monotonic() - begun}
-            found |= {"commit": provenance.commit(), "hardware": provenance.hardware()}
-            record["parts"][name] = found
-            write(path, record)
-            said = f"{name}: {_told(found['test'])} wrong, {found['seconds']:.0f} s"
-            print(said, file=sys.stderr, flush=True)
-    return record
+    header = {"name": "baselines", "settings": asdict(scale), "torch": torch.__version__}
+
+    def measure(part: Callable[[Split], dict], dataset: str) -> dict | None:
+        split = Split(*(load or images)(dataset), scale)
+        if part is all_ridge and not _fits(len(split.x), f"{dataset} {part.__name__}"):
+            return None
+        begun = time.monotonic()
+        return part(split) | {"seconds": time.monotonic() - begun}
+
+    wanted = {
+        f"{dataset} {part.__name__}": partial(measure, part, dataset)
+        for part in (layer_0, neighbours, all_ridge)
+        for dataset in DATASETS
+    }
+    return sweep(root / RECORDS / "baselines.json", header, wanted, _line)
 
 
 def layer_0(split: Split) -> dict:
@@ -152,11 +145,11 @@ def _best(tried: dict[tuple[float, float], float]) -> dict:
     return {"gamma_factor": gamma, "nugget": nugget, "error": tried[gamma, nugget], "tried": rows}
 
 
-def _told(test: float | dict[str, list[float]]) -> str:
-    """Errors on the test set in words, those of several draws as their mean."""
-    if not isinstance(test, dict):
-        return f"{test:.2%}"
-    return ", ".join(f"{n}: {fmean(errors):.2%}" for n, errors in test.items())
+def _line(found: dict) -> str:
+    """Errors on the test set, those of several draws as their mean, and the time."""
+    test = found["test"] if isinstance(found["test"], dict) else {"all": [found["test"]]}
+    errors = ", ".join(f"{n}: {fmean(errors):.2%}" for n, errors in test.items())
+    return f"{errors} wrong, {found['seconds']:.0f} s"
 
 
 def _vote(k: int, x, y, x_new, y_new) -> float:

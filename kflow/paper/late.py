@@ -7,11 +7,10 @@ test set is not used. The changes are ours; the talk names none.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -20,12 +19,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kflow.figures import provenance
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import study
-from kflow.paper.record import kept, write
+from kflow.paper.record import RECORDS
+from kflow.paper.seeds import RULE
 from kflow.paper.study import BASE, SEEDS
+from kflow.paper.sweep import sweep
 from kflow.steps import Constant, MaxDisplacement
 
 SHARED = 600  # layers before any remedy begins
@@ -100,27 +100,24 @@ def run(
     `pool(dataset)` gives points and labels to draw from. Results of another scale or of another
     torch are left out. Raises FileNotFoundError, with three cures, where the full data is missing.
     """
-    path = root / "book" / "records" / "paper" / "late.json"
-    settings = json.loads(json.dumps(asdict(scale) | {"shared": shared}))
-    record = {"name": "late", "settings": settings, "torch": torch.__version__}
-    wanted = [(*named, seed) for seed in seeds for named in remedies]
-    keys = [_key(*w) for w in wanted]
-    runs = kept(path, record, lambda r: _key(r["name"], Remedy(**r["remedy"]), r["seed"]), keys)
+    settings = asdict(scale) | {"shared": shared}
+    header = {"name": "late", "settings": settings, "torch": torch.__version__}
 
     @cache
     def before(dataset: str, seed: int):
         return begin(BEFORE[dataset], seed, scale, shared, *pool(dataset))
 
-    for (name, remedy, seed), key in zip(wanted, keys, strict=True):
-        if key not in runs:
-            moment, sets, read = before(remedy.dataset, seed)
-            went = go_on(moment, remedy, shared, scale, seed, sets)
-            runs[key] = {"name": name, "remedy": asdict(remedy), "seed": seed}
-            runs[key] |= went | {"commit": provenance.commit(), "hardware": provenance.hardware()}
-            runs[key]["by_layer"] = read | went["by_layer"]
-            write(path, record | {"runs": [runs[k] for k in keys if k in runs]})
-            print(f"late {len(runs)}/{len(keys)}  {_line(runs[key])}", file=sys.stderr, flush=True)
-    return record | {"runs": [runs[k] for k in keys]}
+    def measure(name: str, remedy: Remedy, seed: int) -> dict:
+        moment, sets, read = before(remedy.dataset, seed)
+        after = go_on(moment, remedy, shared, scale, seed, sets)
+        found = {"name": name, "remedy": asdict(remedy), "seed": seed} | after
+        return found | {"by_layer": read | after["by_layer"]}
+
+    wanted = {
+        _key(*named, seed): partial(measure, *named, seed) for seed in seeds for named in remedies
+    }
+    path = root / RECORDS / "late.json"
+    return sweep(path, header | {"draws_by": RULE}, wanted, _line, _key_of)
 
 
 def begin(before: Remedy, seed: int, scale: study.Scale, shared: int, x: Tensor, y: Tensor):
@@ -154,7 +151,7 @@ def _through(moment: Moment, remedy: Remedy, shared: int, layers, scale, seed: i
         eps = torch.cat([moment.eps, path.eps])
         moment = Moment(b, path.points, path.carried, rng.get_state(), eps, moment.s)
         both = (moment.points, y, moment.carried, y_held)
-        read[str(b)] = study.read_errors(kernel, both, remedy.nugget, scale, 1000 * seed + b) | {
+        read[str(b)] = study.read_errors(kernel, both, remedy.nugget, scale, seed, b) | {
             "rho": float(path.rho[-100:].mean()),
             "spread": moment.spread,
             "gamma_factor": kernel.gamma / moment.s,
@@ -172,6 +169,10 @@ def _step(remedy: Remedy, first: Moment, layer: int, shared: int) -> MaxDisplace
 
 def _key(name: str, remedy: Remedy, seed: int) -> str:
     return json.dumps([name, asdict(remedy), seed], sort_keys=True)
+
+
+def _key_of(run: dict) -> str:
+    return _key(run["name"], Remedy(**run["remedy"]), run["seed"])
 
 
 def _line(run: dict) -> str:

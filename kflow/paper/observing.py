@@ -10,6 +10,7 @@ from kflow.engine import State
 from kflow.interpolation import interpolate
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import N_INTERP, Experiment
+from kflow.paper.seeds import generator
 
 CLOCKS = ("seconds", "processor_seconds")
 
@@ -28,7 +29,7 @@ class Observer:
         if state.points.is_cuda:
             torch.cuda.synchronize(state.points.device)
         started = clocks()
-        rng = torch.Generator().manual_seed(1000 * self.experiment.seed + state.layer)
+        rng = generator(self.experiment.seed, state.layer)
         found = elapsed("moving", self.since, started)
         for n in N_INTERP:
             found[f"error_{n}"] = error_rate(

@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -93,21 +91,3 @@ def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None)
         os.replace(beside, path.with_suffix(".npz"))
     beside.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(beside, path)
-
-
-def kept(
-    path: Path, header: dict, key: Callable[[dict], str], wanted: Collection[str]
-) -> dict[str, dict]:
-    """By key, the runs in the record at path that are wanted, if it begins with this header.
-
-    How many others it held, which the next `write` leaves out, is said.
-    """
-    if not path.is_file():
-        return {}
-    saved = json.loads(path.read_text())
-    same = all(saved.get(name) == value for name, value in header.items())
-    runs = {key(run): run for run in saved["runs"]} if same else {}
-    found = {name: run for name, run in runs.items() if name in wanted}
-    if left := len(saved["runs"]) - len(found):
-        print(f"{path.stem}: {left} results of other settings are left out", file=sys.stderr)
-    return found

@@ -18,6 +18,7 @@ from kflow.classify import classes, positions
 from kflow.figures import provenance
 from kflow.paper import baselines, observing
 from kflow.paper.record import write
+from kflow.paper.seeds import RULE, generator, rule_of
 
 
 def run(root: Path, load: Callable | None = None) -> dict:
@@ -32,10 +33,12 @@ def run(root: Path, load: Callable | None = None) -> dict:
     mnist = json.loads(path.read_text())
     x, y, x_test, y_test = (load or baselines.images)("mnist")
     layers, last = sorted(map(int, mnist["by_layer"])), mnist["settings"]["layers"]
-    drawn = torch.stack([ten(y, mnist["settings"]["seed"], k)[1] for k in layers])
+    seed, rule = mnist["settings"]["seed"], rule_of(mnist)
+    drawn = torch.stack([ten(y, seed, k, rule)[1] for k in layers])
     record = {
         "name": "ones",
-        "settings": {"of": "mnist", "seed": mnist["settings"]["seed"], "layers": last},
+        "settings": {"of": "mnist", "seed": seed, "layers": last},
+        "draws_by": rule,
         "commit": provenance.commit(),
         "layer": layers,
         "error_10": [mnist["by_layer"][str(k)]["error_10"] for k in layers],
@@ -54,9 +57,9 @@ def run(root: Path, load: Callable | None = None) -> dict:
     return record
 
 
-def ten(y: Float[Tensor, "n c"], seed: int, layer: int) -> Tensor:
+def ten(y: Float[Tensor, "n c"], seed: int, layer: int, rule: str = RULE) -> Tensor:
     """The positions of the ten labelled points that the observer drew at a layer."""
-    rng = torch.Generator().manual_seed(1000 * seed + layer)
+    rng = generator(seed, layer, rule)
     return [positions(y, n, n == 10, rng) for n in observing.N_INTERP][-1]
 
 

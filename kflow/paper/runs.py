@@ -5,6 +5,7 @@ import platform
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 from kflow.paper.observing import CLOCKS, Observer
 from kflow.paper.record import RECORDS, write
+from kflow.paper.seeds import RULE
 
 VALIDATION = 10_000  # training images that a validation run holds out
 CHECKPOINTS = Path("_build/paper")
@@ -42,7 +44,8 @@ def run(
     s = mean_squared_distance(sets[0]) ** 0.5
     layers = min(stop or experiment.layers, experiment.layers)
     (root / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    path, observer, flow = _move(root / CHECKPOINTS / name, experiment, layers, sets, s, group)[:3]
+    plan = stages(name, experiment, layers)
+    path, observer, flow = move(plan, root / CHECKPOINTS, sets, s, group)
     points, carried = (
         shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
     )
@@ -53,47 +56,79 @@ def run(
     return path
 
 
-def _move(checkpoint: Path, experiment: Experiment, layers: int, sets, s: float, group):
-    """Move to that layer: the path from layer 0, the observer, the flow and the generator."""
+class Stage(NamedTuple):
+    """A part of a run with the same settings: the layers from `first` to `last`."""
+
+    name: str  # of its checkpoint
+    experiment: Experiment
+    first: int
+    last: int
+
+    def observe_at(self) -> list[int]:
+        """The layers of this stage at which something is read, counted from its first."""
+        begins = [0] if self.first == 0 else []
+        at = [k - self.first for k in self.experiment.observe_at() if self.first < k <= self.last]
+        return begins + at
+
+
+class Moved(NamedTuple):
+    """The path from layer 0, and the observer and the flow of the last stage."""
+
+    path: FlowPath
+    observer: Observer
+    flow: KernelFlow
+
+
+def stages(name: str, experiment: Experiment, layers: int) -> list[Stage]:
+    """What a run goes through to reach so many layers: the experiments it begins as, then it."""
+    found = [Stage(name, experiment, experiment.after, layers)]
+    while (stage := found[0]).first:
+        before = replace(EXPERIMENTS[stage.experiment.begins_as], layers=stage.first)
+        last = min(stage.first, layers)
+        found.insert(0, Stage(f"{stage.name}-first", before, before.after, last))
+    return [stage for stage in found if stage.first < layers or stage.first == 0]
+
+
+def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved:
+    """Go through the stages, one after the other, on the same games' generator."""
     x, y, x_test, y_test = sets
     own, own_test = slice(None), slice(None)
     if group:
         own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
-    points, carried, after = x[own], x_test[own_test], experiment.after
-    rng, first = torch.Generator().manual_seed(experiment.seed), None
-    if after:
-        before = replace(EXPERIMENTS[experiment.begins_as], layers=after)
-        beside = checkpoint.with_name(f"{checkpoint.name}-first")
-        first, *found, rng = _move(beside, before, min(after, layers), sets, s, group)
-        if layers <= after:
-            return first, *found, rng
-        points, carried = first.points, first.carried
-    kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
-    flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
-    observer = Observer(experiment, kernel, y, x_test, y_test)
-    observe = shards.on_all(observer, group) if group else observer
-    at = [k - after for k in experiment.observe_at() if after < k <= layers or k == after == 0]
-    path = flow.run(
-        points,
-        y[own],
-        layers - after,
-        rng,
-        carry=carried,
-        observe=lambda state: observe(state._replace(layer=state.layer + after)),
-        observe_at=at,
-        lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
-        checkpoint=checkpoint.with_suffix(".safetensors"),
-        progress=True,
-        group=group,
-    )  # fmt: skip
-    if first:
-        path = replace(
-            path,
-            rho=torch.cat([first.rho, path.rho]),
-            eps=torch.cat([first.eps, path.eps]),
-            observed=first.observed | {k + after: found for k, found in path.observed.items()},
-        )
-    return path, observer, flow, rng
+    points, carried, whole = x[own], x_test[own_test], None
+    rng = torch.Generator().manual_seed(stages[0].experiment.seed)
+    for stage in stages:
+        name, experiment, first, last = stage
+        kernel, step = Gaussian(experiment.gamma_factor * s), experiment.step(s)
+        flow = KernelFlow(kernel, experiment.n_fine, step, experiment.nugget, experiment.precision)
+        observer = Observer(experiment, kernel, y, x_test, y_test)
+        observe = shards.on_all(observer, group) if group else observer
+        path = flow.run(
+            points,
+            y[own],
+            last - first,
+            rng,
+            carry=carried,
+            observe=lambda state, f=first, o=observe: o(state._replace(layer=state.layer + f)),
+            observe_at=stage.observe_at(),
+            lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
+            checkpoint=checkpoints / f"{name}.safetensors",
+            progress=True,
+            group=group,
+        )  # fmt: skip
+        points, carried = path.points, path.carried
+        whole = path if whole is None else _joined(whole, path, first)
+    return Moved(whole, observer, flow)
+
+
+def _joined(before: FlowPath, path: FlowPath, first: int) -> FlowPath:
+    """The path of two stages, of which the second begins at layer `first`."""
+    return replace(
+        path,
+        rho=torch.cat([before.rho, path.rho]),
+        eps=torch.cat([before.eps, path.eps]),
+        observed=before.observed | {k + first: found for k, found in path.observed.items()},
+    )
 
 
 def load(dataset: str, validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,6 +150,7 @@ def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, la
     record = {
         "name": name,
         "settings": settings,
+        "draws_by": RULE,
         "flow": {"kernel": repr(flow.kernel), "step": repr(flow.step)},
         "arithmetic": "bf16 products, three halves" if path.mixed else "float32 or float64",
         **{

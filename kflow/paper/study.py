@@ -7,7 +7,6 @@ drawn from the training images; the test set is never opened.
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +17,12 @@ from torch import Tensor
 
 from kflow import checks, data
 from kflow.classify import error_rate
-from kflow.figures import provenance
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import step_rule
-from kflow.paper.record import kept, write
+from kflow.paper.record import RECORDS
+from kflow.paper.seeds import RULE, generator
+from kflow.paper.sweep import sweep
 from kflow.steps import MaxDisplacement, RelativeDisplacement
 
 SEEDS = (0, 1)  # the first seed of all configurations comes before the second of any
@@ -88,18 +88,15 @@ def run(
     of another scale or of another torch are left out. Raises FileNotFoundError, with three cures,
     where the full data is missing.
     """
-    path = root / "book" / "records" / "paper" / "study.json"
-    wanted = [(c, seed) for seed in seeds for c in configurations]
-    record = {"name": "study", "settings": _plain(asdict(scale)), "torch": torch.__version__}
-    runs = kept(path, record, _key_of, {_key(*w) for w in wanted})
-    for k, (configuration, seed) in enumerate(wanted, 1):
-        if _key(configuration, seed) not in runs:
-            x, y = (pool or training_images)(configuration.dataset)
-            measured = measure(configuration, seed, scale, x, y)
-            runs[_key(configuration, seed)] = measured
-            write(path, record | {"runs": [runs[_key(*w)] for w in wanted if _key(*w) in runs]})
-            print(f"study {k}/{len(wanted)}  {_line(measured)}", file=sys.stderr, flush=True)
-    return record | {"runs": [runs[_key(*w)] for w in wanted]}
+    header = {"name": "study", "settings": asdict(scale), "torch": torch.__version__}
+    wanted = {
+        _key(c, seed): lambda c=c, seed=seed: measure(
+            c, seed, scale, *(pool or training_images)(c.dataset)
+        )
+        for seed in seeds
+        for c in configurations
+    }
+    return sweep(root / RECORDS / "study.json", header | {"draws_by": RULE}, wanted, _line, _key_of)
 
 
 def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y: Tensor) -> dict:
@@ -116,7 +113,7 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
     def read(state):
         begun = time.monotonic()
         sets = (state.points, y, state.carried, y_held)
-        errors = read_errors(kernel, sets, nugget, scale, 1000 * seed + state.layer)
+        errors = read_errors(kernel, sets, nugget, scale, seed, state.layer)
         late = {"rho": float(state.rho[-100:].mean())} if state.layer else {}
         spread = mean_squared_distance(state.points) / s**2
         by_layer[str(state.layer)] = errors | late | {"spread": spread}
@@ -135,8 +132,6 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
         "s": s,
         "seconds_moving": time.monotonic() - begun - seconds["reading"],
         "seconds_observing": seconds["reading"],
-        "commit": provenance.commit(),
-        "hardware": provenance.hardware(),
         "broke": broke,
         "by_layer": by_layer,
     }
@@ -152,10 +147,10 @@ def draw(x: Tensor, y: Tensor, scale: Scale, seed: int) -> tuple[Tensor, Tensor,
 
 
 def read_errors(
-    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Scale, seed: int
+    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Scale, seed: int, layer: int
 ) -> dict[str, list[float]]:
-    """The errors of each N_I of the scale, as many draws of labelled points as it says."""
-    rng = torch.Generator().manual_seed(seed)
+    """The errors of each N_I of the scale at a layer, as many draws as it says."""
+    rng = generator(seed, layer)
     return {
         f"errors_{n}": [error_rate(kernel, *sets, n, rng, nugget, n == 10) for _ in range(draws)]
         for n, draws in scale.reads
@@ -186,7 +181,3 @@ def _line(measured: dict) -> str:
         f"{measured['seconds_moving']:.0f} + {measured['seconds_observing']:.0f} s"
         + (f"; {measured['broke']}" if measured["broke"] else "")
     )
-
-
-def _plain(settings: dict) -> dict:
-    return json.loads(json.dumps(settings))
