@@ -4,90 +4,26 @@ $\dot F(t, x) = -E_{X,\pi}[(\nabla_Z \rho)^T (K(Z, Z) + \lambda I)^{-1} K(Z, F(t
 $Z = F(t, X)$. (The talk prints K(Z, x); its layers, and so their limit, have the moved point.)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
-from math import comb
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.integrate import OdeSolution, solve_ivp
 from torch import Tensor
 
 from kflow import checks
-from kflow.game import centred, draw, play
+from kflow.expectation import Exact, Games, MonteCarlo
+from kflow.game import centred, play
 from kflow.kernels import Radial, squared_distances
 from kflow.steps import Constant
 
 StepRule = Callable[[Tensor, Tensor], Tensor]
-CHUNK = 2**22  # entries of the Gram matrices of the games that are played at once: 32 MB
 
 
 class IntegrationFailed(ArithmeticError):
     """The effective equation can't be integrated further; the message says at which t, and why."""
-
-
-@dataclass(frozen=True)
-class Games:
-    """Equally likely games: s batches, and p halves of each."""
-
-    fine: Int[Tensor, "s n_fine"]
-    coarse: Int[Tensor, "s p n_coarse"]  # positions within the batch
-
-    def __len__(self) -> int:
-        return self.coarse.shape[0] * self.coarse.shape[1]
-
-    def chunks(self) -> Iterator["Games"]:
-        """The same games, in pieces that fit in memory."""
-        gram, halves = self.fine.shape[1] ** 2, self.coarse.shape[1]
-        batches = max(1, CHUNK // (gram * halves))
-        for fine, coarse in zip(self.fine.split(batches), self.coarse.split(batches), strict=True):
-            for some in coarse.split(max(1, CHUNK // (gram * len(fine))), dim=1):
-                yield Games(fine, some)
-
-    def pick(self, which: Int[Tensor, " r"]) -> "Games":
-        """The games of these numbers, one half for each batch."""
-        halves = self.coarse.shape[1]
-        batch = which // halves
-        return Games(self.fine[batch], self.coarse[batch, which % halves][:, None])
-
-
-@dataclass(frozen=True)
-class Exact:
-    """The expectation over all batches and all halves of each, enumerated."""
-
-    max_terms: int = 100_000
-
-    def games(self, n: int, n_fine: int) -> Games:
-        """Every (X, pi); ValueError above `max_terms` of them."""
-        terms = comb(n, n_fine) * comb(n_fine, n_fine // 2)
-        if terms > self.max_terms:
-            raise ValueError(
-                f"{n} points have {terms} batches of {n_fine} with their halves, more than "
-                f"max_terms = {self.max_terms}; use MonteCarlo(samples, rng) or fewer points"
-            )
-        fine = torch.tensor(list(combinations(range(n), n_fine)))
-        coarse = torch.tensor(list(combinations(range(n_fine), n_fine // 2)))
-        return Games(fine, coarse.expand(len(fine), -1, -1))
-
-
-@dataclass(frozen=True)
-class MonteCarlo:
-    """The mean over `samples` games, drawn once and then kept, so that the velocity is smooth."""
-
-    samples: int
-    rng: torch.Generator
-
-    def games(self, n: int, n_fine: int) -> Games:
-        """A batch and a half of it for each sample; if a batch is everything, halves alone."""
-        checks.integer("samples", self.samples, least=1)
-        checks.generator(self.rng)
-        fine, coarse = zip(*(draw(n, n_fine, self.rng) for _ in range(self.samples)), strict=True)
-        if n_fine == n:
-            halves = torch.stack([f[c] for f, c in zip(fine, coarse, strict=True)])
-            return Games(torch.arange(n)[None], halves[None])
-        return Games(torch.stack(fine), torch.stack(coarse)[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +59,8 @@ class EffectiveODE:
         points, at = self._checked(points, at)
         weights = torch.zeros_like(points)
         for games in self.games.chunks():
-            _, pull = self.pull(points[games.fine], games)
-            weights = weights.index_add(0, games.fine.flatten(), pull.sum(1).flatten(0, 1))
+            _, c = self.coefficients(points[games.fine], games)
+            weights = weights.index_add(0, games.fine.flatten(), c.sum(1).flatten(0, 1))
         return (self._gram(at, points) @ weights / len(self.games)).to(like)
 
     def velocities(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):
@@ -133,18 +69,18 @@ class EffectiveODE:
         points, at = self._checked(points, at)
         gram, moves = self._gram(at, points), []
         for games in self.games.chunks():
-            _, pull = self.pull(points[games.fine], games)
+            _, c = self.coefficients(points[games.fine], games)
             columns = gram[:, games.fine].transpose(0, 1)[:, None]  # (s, 1, m, n_fine)
-            moves.append((columns @ pull).flatten(0, 1))
+            moves.append((columns @ c).flatten(0, 1))
         return torch.cat(moves).to(like)
 
     def rho(self, points: Float[Tensor, "n d"]) -> Float[Tensor, " games"]:
         """The loss rho of each game; its mean is the expected loss E[rho]."""
         points, _ = self._checked(points, None)
-        losses = [self.pull(points[g.fine], g)[0].flatten() for g in self.games.chunks()]
+        losses = [self.coefficients(points[g.fine], g)[0].flatten() for g in self.games.chunks()]
         return torch.cat(losses)
 
-    def pull(self, z: Float[Tensor, "s n_fine d"], games: Games):
+    def coefficients(self, z: Float[Tensor, "s n_fine d"], games: Games):
         """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
         y = self.y[games.fine][:, None]
         near = centred(z, z.flatten(0, 1))

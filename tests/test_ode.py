@@ -79,10 +79,10 @@ def test_a_layer_of_the_flow_moves_by_the_velocity_of_its_game(nugget):
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 4, nugget)
     fine, coarse = draw(6, 4, generator(3))
-    _, pull = ode.pull(x[fine][None], Games(fine[None], coarse[None, None]))
+    _, c = ode.coefficients(x[fine][None], Games(fine[None], coarse[None, None]))
     flow = KernelFlow(KERNEL, 4, Constant(0.1), nugget, precision="float64")
     moved = flow.run(x, y, 1, generator(3)).points - x
-    torch.testing.assert_close(moved, 0.1 * KERNEL(x, x[fine]) @ pull[0, 0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(moved, 0.1 * KERNEL(x, x[fine]) @ c[0, 0], rtol=1e-9, atol=1e-12)
 
 
 def test_a_layer_has_the_kernel_at_the_moved_point_and_not_at_the_original_as_the_talk_prints_it():
@@ -126,7 +126,7 @@ def test_chunks_do_not_change_the_drift(monkeypatch):
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 4)
     whole, losses = ode.velocity(x), ode.rho(x)
-    monkeypatch.setattr("kflow.ode.CHUNK", 40)
+    monkeypatch.setattr("kflow.expectation.CHUNK", 40)
     assert sum(len(games) for games in ode.games.chunks()) == len(ode.games)
     torch.testing.assert_close(ode.velocity(x), whole)
     assert torch.equal(ode.rho(x).sort().values, losses.sort().values)

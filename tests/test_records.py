@@ -9,6 +9,7 @@ import pytest
 
 from kflow.figures import records
 from kflow.figures.records import Quantity, RecordError
+from kflow.paper import report
 from kflow.reproduce import compare, plans
 
 ROOT = plans.project(Path(__file__).parent)
@@ -167,9 +168,9 @@ def test_every_row_of_the_source_is_in_the_claims():
     for claim in told["claim"]:
         counts[claim["part"]] += 1
     assert counts == {"theory": 8, "roll": 5, "images": 4, "abstract": 5, "questions": 4}
-    assert {table["name"]: [row[0] for row in table["rows"]] for table in told["table"]} == {
-        name: [6000, 600, 60, 10] for name in ("F-a", "F-b", "M")
-    }
+    for name in ("F-a", "F-b", "M"):
+        assert name in [table["name"] for table in told["table"]]
+        assert report.talk(name).index.tolist() == [6000, 600, 60, 10]
 
 
 def test_a_bound_of_zero_is_written_and_read_again():

@@ -10,6 +10,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from kflow import paper
+from kflow.paper import report
 
 RECORDS = Path(__file__).resolve().parents[1] / "records"
 CLAIMS = RECORDS / "claims.toml"
@@ -35,7 +36,7 @@ class Claims(SphinxDirective):
         self.env.note_dependency(str(CLAIMS))
         stage = Path(self.env.srcdir)
         if part == "tables":
-            rows = [(table_row(stage, t, r), OUTSIDE) for t in told["table"] for r in t["rows"]]
+            rows = [(table_row(stage, t, r), OUTSIDE) for t in told["table"] for r in talk_rows(t)]
         else:
             claims = [claim for claim in told["claim"] if claim["part"] == part]
             rows = [(claim_row(stage, c), c.get("refuted", "–")) for c in claims]
@@ -122,9 +123,14 @@ def paper_run(experiment):
     return found and found[0]
 
 
+def talk_rows(table):
+    """The talk's table: N_I, and its average, least and largest value and standard deviation."""
+    return report.talk(table["name"]).reset_index().values.tolist()
+
+
 def table_row(stage, table, row):
     """One row of a table of errors: the talk's four numbers, ours, and the verdict."""
-    n, *talk = row
+    n, *talk = int(row[0]), *row[1:]
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
     run = paper_run(table["experiment"])
     unfinished = run is None or run["settings"]["layers"] < table["layers"][1]

@@ -18,20 +18,10 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.engine.memory import sent
+from kflow.engine.ranks import Group, RankLost, World, exchange, torchs
 
 __all__ = ["RankLost", "World", "joined", "on_all", "part"]  # what a user calls
 T = TypeVar("T")
-
-
-class World:
-    """All processes that torchrun launched, as a group to pass on.
-
-    It stands for torch's own group without holding it: one that outlives `joined`, in a variable,
-    ends the interpreter by an abort.
-    """
-
-
-Group = getattr(dist, "ProcessGroup", object) | World  # some builds of torch have none
 
 
 @contextlib.contextmanager
@@ -59,7 +49,7 @@ def joined(device: str | torch.device | None = None) -> Iterator[tuple]:
 
 def part(n: int, group: Group) -> slice:
     """The rows of n that this rank should hold: consecutive, as many as the others' or one more."""
-    rank, world = dist.get_rank(_torchs(group)), dist.get_world_size(_torchs(group))
+    rank, world = dist.get_rank(torchs(group)), dist.get_world_size(torchs(group))
     return slice(n * rank // world, n * (rank + 1) // world)
 
 
@@ -71,7 +61,7 @@ def on_all(observe: Callable, group: Group) -> Callable:
         for name in ("points", "carried"):
             own = getattr(state, name)
             shown[name] = None if own is None else Shards.of(len(own), group).gather(own)
-        return observe(state._replace(**shown)) if dist.get_rank(_torchs(group)) == 0 else None
+        return observe(state._replace(**shown)) if dist.get_rank(torchs(group)) == 0 else None
 
     return look
 
@@ -92,7 +82,7 @@ class Shards:
         """The shards where this rank holds n rows. All ranks call it."""
         if group is None:
             return cls(None, 0, (0, n))
-        rank, world = dist.get_rank(_torchs(group)), dist.get_world_size(_torchs(group))
+        rank, world = dist.get_rank(torchs(group)), dist.get_world_size(torchs(group))
         unknown = cls(group, rank, (0,) * (world + 1))
         sizes = unknown._gather(torch.tensor([n], device=unknown.device))[:, 0]
         return cls(group, rank, (0, *sizes.cumsum(0).tolist()))
@@ -100,7 +90,7 @@ class Shards:
     @property
     def device(self) -> torch.device:
         """Where the group exchanges tensors: NCCL on this rank's GPU, gloo on the CPU."""
-        on_gpu = self.group is not None and "nccl" in dist.get_backend(_torchs(self.group))
+        on_gpu = self.group is not None and "nccl" in dist.get_backend(torchs(self.group))
         return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
 
     @property
@@ -152,8 +142,8 @@ class Shards:
         if self.group is None:
             return flags
         found = flags.to(self.device, torch.int32)
-        with _exchange():
-            dist.all_reduce(found, dist.ReduceOp.MAX, group=_torchs(self.group))
+        with exchange():
+            dist.all_reduce(found, dist.ReduceOp.MAX, group=torchs(self.group))
         return found.bool().to(flags.device)
 
     def sum(self, number: int) -> int:
@@ -202,26 +192,9 @@ class Shards:
             return own.unsqueeze(0)
         gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # older
         out = own.new_empty(self.world * len(own), *own.shape[1:])
-        with _exchange():
-            gather(out, own.contiguous(), group=_torchs(self.group))
+        with exchange():
+            gather(out, own.contiguous(), group=torchs(self.group))
         return out.view(self.world, len(own), *own.shape[1:])
-
-
-class RankLost(ConnectionError):
-    """Another rank stopped answering."""
-
-
-@contextlib.contextmanager
-def _exchange():
-    try:
-        yield
-    except RuntimeError as error:  # what gloo and nccl raise where a peer is gone
-        raise RankLost(f"another rank stopped answering ({str(error).splitlines()[0]})") from error
-
-
-def _torchs(group: Group):
-    """The group as torch takes it: None is all processes."""
-    return None if isinstance(group, World) else group
 
 
 def _bytes(matrix: Tensor) -> Tensor:

@@ -1,15 +1,12 @@
 """What a run will cost, from what the same notebook has cost before."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from kflow.figures.parameters import Schema
 from kflow.reproduce import plans
-
-SIZES = re.compile(r"n|n_.*|.*layers.*|rounds|samples|draws|steps|games|repeats")
 
 
 class Cost(NamedTuple):
@@ -23,7 +20,11 @@ class Cost(NamedTuple):
         """The estimate and what it rests on."""
         if self.seconds is None:
             return "cost: unknown, this notebook has not been executed here before"
-        rest = f"in proportion to {', '.join(self.scaled)}" if self.scaled else "as the last run"
+        rest = (
+            f"from the last run, by the shares of {', '.join(self.scaled)}"
+            if self.scaled
+            else "as the last run"
+        )
         memory = f" and {self.megabytes:.0f} MB" if self.megabytes else ""
         return f"cost: about {duration(self.seconds)}{memory} ({rest})"
 
@@ -37,20 +38,21 @@ def duration(seconds: float) -> str:
 
 
 def estimate(name: str, schema: Schema, values: Mapping, root: Path) -> Cost:
-    """Time in proportion to every size that is changed, memory in proportion to numbers of points.
+    """Time and memory by the shares that the parameters declare; what is fixed stays.
 
-    Sizes are the whole numbers called n, n_..., layers, rounds and so on. What is scaled is the
-    last execution at the defaults, or else the published records of the chapter.
+    A share s of a parameter that is changed by a factor f counts as 1 - s + s f. What is scaled is
+    the last execution at the defaults, or else the published records of the chapter.
     """
     seconds, megabytes = _before(name, root)
     time = memory = 1.0
     scaled = []
     for key, parameter in schema.items():
-        if parameter.kind == "int" and SIZES.fullmatch(key) and values[key] != parameter.default:
-            factor = values[key] / max(parameter.default, 1)
-            time *= factor
-            memory *= max(factor, 1.0) if key.startswith("n") else 1.0
-            scaled.append(key)
+        if not parameter.default or not parameter.time + parameter.memory:
+            continue
+        factor = values[key] / parameter.default
+        time *= 1 + parameter.time * (factor - 1)
+        memory *= 1 + parameter.memory * (factor - 1)
+        scaled += [key] * (factor != 1)
     return Cost(seconds and seconds * time, megabytes and megabytes * memory, scaled)
 
 

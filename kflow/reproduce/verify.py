@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kflow import checks
 from kflow.figures import records
 from kflow.figures.parameters import nearest
 from kflow.reproduce import execution, plans
@@ -36,32 +37,22 @@ class Report:
 
     def table(self) -> str:
         """One line per number and, last, the verdict."""
-        head = (
-            "figure",
-            "quantity",
-            "published",
-            "regenerated",
-            "difference",
-            "allowed",
-            "verdict",
-        )
+        with checks.extra("notebooks"):
+            import pandas as pd
+
         lines = [
-            (
-                row.slug,
-                row.quantity,
-                short(row.published),
-                short(row.regenerated),
-                short(row.difference),
-                row.allowed,
-                row.verdict,
-            )
+            {
+                "figure": row.slug,
+                "quantity": row.quantity,
+                "published": short(row.published),
+                "regenerated": short(row.regenerated),
+                "difference": short(row.difference),
+                "allowed": row.allowed,
+                "verdict": row.verdict,
+            }
             for row in self.rows
         ]
-        widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in (head, *lines)
-        ]
+        text = [pd.DataFrame(lines).to_string(index=False)] if lines else []
         text += [f"published on another machine: {place}" for place in self.elsewhere]
         text += [f"paper scale, {name}: not re-run here" for name in self.paper]
         wrong = [row for row in self.rows if row.verdict not in PASSED]
