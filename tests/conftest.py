@@ -1,5 +1,6 @@
 from typing import NamedTuple
 
+import jaxtyping
 import pytest
 import torch
 
@@ -25,6 +26,13 @@ def pytest_runtest_makereport(item):
     if report.skipped and any(what in report.longrepr[2] for what in LACKING.values()):
         report.longrepr = (str(item.config.rootpath / "tests"), None, report.longrepr[2])
     return report
+
+
+@pytest.fixture(autouse=True)
+def annotations(request):
+    """Annotations hold in every test, but where wrong types are passed on purpose."""
+    on_purpose = request.node.get_closest_marker("wrong_types") is not None
+    jaxtyping.config.update("jaxtyping_disable", on_purpose)
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,7 @@ def test_tensors_apart_are_named_with_the_move_that_joins_them(accelerator):
 
 
 @pytest.mark.parametrize("asked", ["cuda:7", "gpu", "meta", "mps:3", "cpu:1", None, 0.5])
+@pytest.mark.wrong_types
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(asked, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
@@ -95,6 +96,7 @@ def test_float64_is_refused_where_there_is_none():
         checks.precision_there(precision, torch.device(where))
 
 
+@pytest.mark.wrong_types
 def test_a_device_without_float64_plays_its_games_on_the_cpu():
     class OnMps:
         """What `wide` needs of a tensor there."""

@@ -78,6 +78,7 @@ def test_a_table_needs_every_rate():
         (dict(y_test=torch.zeros(30, 2)), "y_test must have 3 columns"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_input_is_refused_by_name(change, says, clusters, rng):
     x, y, x_test, y_test = clusters
     change = {k: v.to(x) if isinstance(v, torch.Tensor) else v for k, v in change.items()}

@@ -62,6 +62,7 @@ def test_noise_moves_the_points_by_its_standard_deviation():
         ({"rng": 0}, TypeError, "torch.Generator"),
     ],
 )
+@pytest.mark.wrong_types
 def test_a_swiss_roll_refuses_bad_arguments_by_name(arguments, error, words):
     with pytest.raises(error, match=words):
         data.swiss_roll(**{"rng": generator()} | arguments)
@@ -93,6 +94,7 @@ def test_the_embedded_files_take_less_than_five_megabytes_and_carry_their_licenc
     assert "MIT License" in (data.EMBEDDED / "fashion-mnist" / "LICENSE").read_text()
 
 
+@pytest.mark.wrong_types
 def test_full_must_be_true_or_false():
     with pytest.raises(TypeError, match="full must be True or False"):
         data.mnist(full="yes")

@@ -249,6 +249,7 @@ def test_a_broken_flow_names_its_layer(data, device):
         (dict(keep_layers=True, layers=10**12), "keep_layers needs .* GB"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_input_is_refused_by_name(change, says, data):
     x, y = data
     given = dict(x=x, y=y, layers=5, rng=seed()) | change
@@ -264,6 +265,7 @@ def test_bad_input_is_refused_by_name(change, says, data):
         (dict(step=0.1), "step must be a rule"),
     ],
 )
+@pytest.mark.wrong_types
 def test_settings_of_a_wrong_type_are_refused(change, says):
     with pytest.raises(TypeError, match=says):
         flow(**change)

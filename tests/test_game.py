@@ -185,6 +185,7 @@ def test_the_same_seed_draws_the_same_game():
         (dict(z=torch.zeros(10, 3)), "points 0 and 1 are 0.0e"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_input_is_refused_by_name(change, says, rng):
     z, y, coarse = batch(8)
     given = dict(z=z, y=y, coarse=coarse, nugget=0.0) | change
@@ -194,6 +195,7 @@ def test_bad_input_is_refused_by_name(change, says, rng):
         kflow.rho_and_gradient(kflow.Gaussian(1.0), **given)
 
 
+@pytest.mark.wrong_types
 def test_a_wrong_generator_is_refused():
     with pytest.raises(TypeError, match="torch.Generator"):
         kflow.draw(10, 4, 0)

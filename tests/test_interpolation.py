@@ -73,6 +73,7 @@ def test_coincident_points_name_the_pair_and_the_nugget_to_try(data, device):
         (lambda x, y: (x, y, float("inf")), "nugget must be finite"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_input_is_refused_by_name(change, says, data):
     x, y, nugget = change(*data)
     with pytest.raises(ValueError, match=says):

@@ -74,6 +74,7 @@ def test_far_from_the_origin_distances_stay_exact():
         (lambda x: kflow.Gaussian.for_points(x[[0, 0]]), "all points of x coincide"),
     ],
 )
+@pytest.mark.wrong_types
 def test_a_bad_value_is_named_with_its_cure(make, says, clouds):
     with pytest.raises(ValueError, match=says):
         make(clouds[0])
@@ -87,6 +88,7 @@ def test_a_bad_value_is_named_with_its_cure(make, says, clouds):
         (lambda x: kflow.Gaussian(1.0)(x.long(), x), "floating point"),
     ],
 )
+@pytest.mark.wrong_types
 def test_a_wrong_type_is_named_with_its_cure(make, says, clouds):
     with pytest.raises(TypeError, match=says):
         make(clouds[0])

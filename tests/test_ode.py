@@ -251,12 +251,14 @@ def test_bad_times_are_refused(times, message):
         ({"expectation": MonteCarlo(0, torch.Generator())}, ValueError, "samples"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_settings_are_refused(change, error, message):
     settings = {"kernel": KERNEL, "y": roll()[1], "n_fine": 4} | change
     with pytest.raises(error, match=message):
         EffectiveODE(**settings)
 
 
+@pytest.mark.wrong_types
 def test_wrong_shapes_are_refused():
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 4)

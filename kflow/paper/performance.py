@@ -33,7 +33,7 @@ def flop(n: float, n_fine: int, d: int) -> float:
     return 4.0 * n * n_fine * d
 
 
-def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+def exponent(sizes: Sequence[float] | np.ndarray, costs: Sequence[float] | np.ndarray) -> float:
     """The p of the power law cost ~ size^p, by least squares of the logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
