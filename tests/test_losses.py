@@ -104,7 +104,7 @@ def test_descending_rho_is_the_flow():
     assert torch.equal(found[0][0], z)
 
 
-SMALL = ablation.Scale(60, 30, 20, (0, 3), ((20, 1), (10, 3)), games=2)
+SMALL = ablation.Scale(60, 30, (0, 3), ((20, 1), (10, 3)), n_fine=20, games=2)
 
 
 def points(dataset):
@@ -128,6 +128,6 @@ def test_an_ablation_that_was_interrupted_goes_on_where_it_was(tmp_path, capsys)
 
 def test_results_of_another_scale_are_left_out(tmp_path, capsys):
     ablation.run(tmp_path, scale=SMALL, seeds=(0,), pool=points)
-    ablation.run(tmp_path, scale=ablation.Scale(60, 30, 20, (0, 2), ((10, 1),)), seeds=(0,),
+    ablation.run(tmp_path, scale=ablation.Scale(60, 30, (0, 2), ((10, 1),), n_fine=20), seeds=(0,),
                  pool=points)  # fmt: skip
     assert "8 results of other settings are left out" in capsys.readouterr().err

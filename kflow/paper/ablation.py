@@ -6,7 +6,6 @@ points, for a GPU. Points and those that are held out are training images: no te
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from kflow.figures import provenance
 from kflow.game import draw as draw_batch
 from kflow.interpolation import Kernel
 from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.paper import study
 from kflow.paper.losses import DESCENDED, Loss, loss_and_gradient
-from kflow.paper.record import kept, write
 from kflow.paper.study import draw, read_errors, training_images
+from kflow.paper.sweep import sweep
 
 SEEDS = (0, 1, 2)
 SETTINGS = {"mnist": (1.0, 1e-2), "fashion_mnist": (0.7071, 1e-3)}  # gamma / s, nugget
@@ -31,8 +31,8 @@ BLOCK = 4096  # points that move at once
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How many points, how many are held out, points in a batch, layers and errors to read."""
+class Scale(study.Scale):
+    """That of the study, with the points in a batch and the held-out batches that are read."""
 
     points: int = 2_000
     held: int = 2_000
@@ -45,12 +45,12 @@ class Scale:
 SCALES = {
     "losses": Scale(),
     "losses-12000": Scale(
-        12_000,
-        6_000,
-        300,
-        tuple(range(0, 1801, 150)),
-        ((6000, 1), (600, 3), (60, 10), (10, 20)),
-    ),  # fmt: skip
+        points=12_000,
+        held=6_000,
+        n_fine=300,
+        layers=tuple(range(0, 1801, 150)),
+        reads=((6000, 1), (600, 3), (60, 10), (10, 20)),
+    ),
 }
 
 
@@ -102,14 +102,11 @@ def run(
     wanted = [(dataset, loss, seed) for seed in seeds for dataset in SETTINGS for loss in DESCENDED]
     settings = json.loads(json.dumps(asdict(scale) | {"delta": DELTA, "settings": SETTINGS}))
     header = {"name": name, "settings": settings}
-    runs = kept(path, header, _key, {json.dumps(w) for w in wanted})
-    for k, (dataset, loss, seed) in enumerate(wanted, 1):
-        if (key := json.dumps((dataset, loss, seed))) not in runs:
-            runs[key] = measure(dataset, loss, seed, scale, *pool(dataset), device)
-            done = [runs[key] for key in map(json.dumps, wanted) if key in runs]
-            write(path, header | {"runs": done})
-            print(f"{name} {k}/{len(wanted)}  {_line(runs[key])}", file=sys.stderr, flush=True)
-    return header | {"runs": [runs[json.dumps(w)] for w in wanted]}
+    measures = {
+        json.dumps(each): lambda each=each: measure(*each, scale, *pool(each[0]), device)
+        for each in wanted
+    }
+    return sweep(path, header, measures, _line, _key)
 
 
 def measure(
@@ -122,9 +119,8 @@ def measure(
     kernel = Gaussian(factor * s)
 
     def observe(layer, points, carried, losses):
-        sets, stream = (points, y, carried, y_held), 1000 * seed + layer
-        found = read_errors(kernel, sets, nugget, scale, stream)
-        own = torch.Generator().manual_seed(stream)
+        sets, own = (points, y, carried, y_held), generator(seed, layer)
+        found = read_errors(kernel, sets, nugget, scale, seed, layer)
         games = [draw_batch(len(carried), scale.n_fine, own) for _ in range(scale.games)]
         held = [_value(loss, kernel, carried, y_held, game, nugget) for game in games]
         found["held_loss"] = sum(held) / len(held)
