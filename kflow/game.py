@@ -137,8 +137,8 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
 
 
 def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
-    r"""With $\hat Y = K_f^{-1} y$, $\hat Z = \pi^T K_c^{-1} \pi y$ and D the energy of all points,
-    $d\rho = \mathrm{tr}(W\, dK)$ where $W = (\hat Z \hat Z^T - (1-\rho) \hat Y \hat Y^T) / D$."""
+    r"""With $\hat Y = K_f^{-1} y$, $\hat Y_c = \pi^T K_c^{-1} \pi y$ and D the energy of all,
+    $d\rho = \mathrm{tr}(W\, dK)$, $W = (\hat Y_c \hat Y_c^T - (1-\rho) \hat Y \hat Y^T) / D$."""
     r2 = squared_distances_of_centred(z, z)
     energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
     kept = (energies.coarse / energies.fine)[..., None, None]
