@@ -21,6 +21,7 @@ from kflow.interpolation import Kernel
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import study
 from kflow.paper.losses import DESCENDED, Loss, loss_and_gradient
+from kflow.paper.seeds import generator
 from kflow.paper.study import draw, read_errors, training_images
 from kflow.paper.sweep import sweep
 
