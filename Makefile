@@ -31,10 +31,11 @@ test: $(READY)  ## check the library, the notebooks, the site
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY)  ## check style, the direction of imports, pairs of notebooks and spelling
+lint: $(READY)  ## check style, types, the direction of imports, pairs of notebooks and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python book/pairs.py --check
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
 	@$(BIN)/codespell
 
 pairs: $(READY)  ## write notebooks/*.ipynb from their sources

@@ -1,6 +1,7 @@
 """Classify with a few interpolation points, and tabulate the errors over layers."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,9 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.interpolation import Kernel, interpolate
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def error_rate(
@@ -47,7 +51,7 @@ def classes(y: Float[Tensor, "n c"]) -> Tensor:
     return (y[:, 0] > 0).long() if y.shape[1] == 1 else y.argmax(dim=1)
 
 
-def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":  # noqa: F821
+def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":
     """Rows N_I; columns average, min, max, std (n - 1) of the error rates over a range of layers.
 
     rates[layer][n_interp] is what `error_rate` returned at that layer; every layer must hold the

@@ -88,7 +88,7 @@ class LearnedMap:
         """F(x), by the layers."""
         cloud = self.frame.take(x.detach())
         with arithmetic.ieee():
-            for kept in self.layers:  # a folder gives them back on the CPU
+            for kept in self.layers or ():  # a folder gives them back on the CPU
                 layer = Layer(*(part.to(cloud.points) for part in kept))
                 transport.move(cloud.points, cloud.away, [layer], self.kernel, self.mixed)
         return cloud.full()

@@ -47,7 +47,7 @@ def _distinct(n_points: int, size: int, rng: torch.Generator) -> Tensor:
     """
     if n_points < MANY or 2 * size > n_points:
         return torch.randperm(n_points, generator=rng)[:size]
-    found = {}
+    found: dict[int, None] = {}
     while len(found) < size:
         found |= dict.fromkeys(torch.randint(n_points, (size,), generator=rng).tolist())
     return torch.tensor(list(found)[:size])
@@ -197,7 +197,8 @@ def _coefficients(energies: _Energies, coarse: Tensor | int) -> tuple[Tensor, Te
             both = torch.linalg.solve_triangular(energies.factor.mT, both, upper=True)
         else:
             both = energies.inverse.mT @ both
-        return both.tensor_split(2, -1)
+        y_hat, z_hat = both.tensor_split(2, -1)
+        return y_hat, z_hat
     y_hat = torch.linalg.solve_triangular(energies.factor.mT, white, upper=True)
     solved = torch.linalg.solve_triangular(energies.factor_coarse.mT, short, upper=True)
     z_hat = solved.new_zeros(*solved.shape[:-2], *white.shape[-2:])

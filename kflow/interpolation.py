@@ -27,11 +27,11 @@ class Interpolant:
     def __call__(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """Values at new points, (m, c), in the dtype and on the device of x_new."""
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
-        values = [
+        blocks = [
             self.kernel(checks.wide(block), self.x) @ self.coefficients
             for block in x_new.split(BLOCK)
         ]
-        values = torch.cat(values) if values else self.coefficients[:0]
+        values = torch.cat(blocks) if blocks else self.coefficients[:0]
         return values.to(x_new.device, x_new.dtype)
 
 

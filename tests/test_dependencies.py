@@ -80,5 +80,5 @@ def test_a_chapter_depends_on_the_modules_that_it_imports_and_on_no_other():
         ]
         assert not {"kflow/__main__.py", "kflow/paper/__main__.py"} & found, name
     late = {name for name, found in inputs.items() if "kflow/paper/late.py" in found}
-    assert late <= {"mnist", "fashion_mnist"}
+    assert late <= {"mnist", "fashion_mnist", "settings"}
     assert "book/records/paper/mnist.json" in inputs["mnist"] - inputs["fashion_mnist"]

@@ -1,6 +1,7 @@
 """The processes that share a flow's points, and what happens where one of them goes."""
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
@@ -13,7 +14,10 @@ class World:
     """
 
 
-Group = getattr(dist, "ProcessGroup", object) | World  # some builds of torch have none
+if TYPE_CHECKING:
+    Group = dist.ProcessGroup | World
+else:
+    Group = getattr(dist, "ProcessGroup", object) | World  # some builds of torch have none
 
 
 class RankLost(ConnectionError):

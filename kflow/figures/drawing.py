@@ -55,9 +55,9 @@ def drawing(theme: str, slug: str) -> Iterator[None]:
     global _theme
     ink, muted = COLORS[theme]["ink"], COLORS[theme]["muted"]
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    cycle = mpl.cycler(color=[COLORS[theme][n] for n in ("blue", "orange", "green", "red")])
+    cycle = plt.cycler(color=[COLORS[theme][n] for n in ("blue", "orange", "green", "red")])
     style = STYLE | dict.fromkeys(inks, ink) | {"grid.color": muted, "axes.prop_cycle": cycle}
-    with mpl.rc_context(style | {"svg.hashsalt": slug}):
+    with mpl.rc_context(style | {"svg.hashsalt": slug}):  # type: ignore[arg-type]
         _theme = theme
         try:
             yield
@@ -80,7 +80,9 @@ def images(folder: Path, slug: str, draw: Callable[[], Figure]) -> list[Path]:
 
 def stills(folder: Path, slug: str, frames: Callable | None, n_frames: int) -> list[Path]:
     """The frames of an animation in every theme, SLUG-000.png and so on; the files written."""
-    files = []
+    files: list[Path] = []
+    if frames is None:
+        return files
     for theme, ending in THEMES.items():
         for i in range(n_frames):
             with drawing(theme, slug):

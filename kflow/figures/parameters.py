@@ -79,8 +79,9 @@ class Parameter:
             return str(value) in self.choices
         if not self.interval:
             return True
-        above = value > self.low or (self.interval[0] == "[" and value == self.low)
-        below = value < self.high or (self.interval[-1] == "]" and value == self.high)
+        number = float(value)
+        above = number > self.low or (self.interval[0] == "[" and number == self.low)
+        below = number < self.high or (self.interval[-1] == "]" and number == self.high)
         return above and below
 
 
@@ -109,7 +110,7 @@ def parse(source: str) -> Schema:
             raise ValueError(f"parameter {name} needs a type of {sorted(TYPES)} and a default")
         if name in schema:
             raise ValueError(f"parameter {name} is declared twice")
-        comment, shares = _shares(comments.get(node.end_lineno, ""))
+        comment, shares = _shares(comments.get(node.end_lineno or 0, ""))
         rest = _range(comment) | shares
         parameter = Parameter(name, kind, ast.literal_eval(node.value), **rest)
         if kind != "bool" and parameter.allowed == kind:
@@ -177,6 +178,7 @@ def of_session(cells: list[str]) -> tuple[Schema, list[str]]:
                 for node in ast.parse(source).body
                 if isinstance(node, ast.Assign)
                 for target in node.targets
+                if isinstance(target, ast.Name)
             ]
         elif found := _schema_or_nothing(source):
             schema, injected = found, []

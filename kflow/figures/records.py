@@ -114,7 +114,7 @@ def write_data(folder: Path, slug: str, data: dict[str, np.ndarray]) -> Path | N
             rows.writerows(zip(*(array.tolist() for array in data.values()), strict=True))
         return path
     path = folder / f"{slug}.npz"
-    np.savez_compressed(path, **data)  # its members are dated 1980: same arrays, same bytes
+    np.savez_compressed(path, **data)  # type: ignore[arg-type] # its members are dated 1980: same arrays, same bytes
     return path
 
 

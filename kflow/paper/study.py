@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -59,6 +60,15 @@ class Scale:
     held: int = 2_000
     layers: tuple[int, ...] = (0, 100, 200, 400, 600)
     reads: tuple[tuple[int, int], ...] = ((6000, 1), (600, 3), (60, 10), (10, 20))
+
+
+@runtime_checkable
+class Sizes(Protocol):
+    """What drawing points and reading errors ask of a scale, this one or another search's."""
+
+    points: int
+    held: int
+    reads: tuple[tuple[int, int], ...]
 
 
 BASE = Configuration()
@@ -137,7 +147,7 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
     }
 
 
-def draw(x: Tensor, y: Tensor, scale: Scale, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw(x: Tensor, y: Tensor, scale: Sizes, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Points that flow and their labels, and others that are read, as many as the scale says."""
     drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     if len(x) < scale.points + scale.held:
@@ -147,7 +157,7 @@ def draw(x: Tensor, y: Tensor, scale: Scale, seed: int) -> tuple[Tensor, Tensor,
 
 
 def read_errors(
-    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Scale, seed: int, layer: int
+    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Sizes, seed: int, layer: int
 ) -> dict[str, list[float]]:
     """The errors of each N_I of the scale at a layer, as many draws as it says."""
     rng = generator(seed, layer)

@@ -90,14 +90,14 @@ def run(options) -> int:
 
 def _given(options, planned, schema) -> dict:
     """Parameters from the paper's file, then from --set, then from -p."""
-    from kflow.figures.parameters import nearest
+    from kflow.figures import parameters
 
     with checks.extra("notebooks"):
         import yaml
 
     files = [planned.source.parent / "params" / f"{planned.name}.paper.yml"] * options.paper
     files += [options.set] if options.set else []
-    given = {}
+    given: dict[str, parameters.Value] = {}
     for path in files:
         if not path.is_file():
             known = ", ".join(sorted(p.name for p in path.parent.glob("*.yml"))) or "none"
@@ -105,7 +105,7 @@ def _given(options, planned, schema) -> dict:
         given |= yaml.safe_load(path.read_text()) or {}
     for name, text in options.p:
         if name not in schema:
-            raise ValueError(f"unknown parameter {name!r}: {nearest(name, schema)}")
+            raise ValueError(f"unknown parameter {name!r}: {parameters.nearest(name, schema)}")
         given[name] = schema[name].read(text)
     return given
 

@@ -35,7 +35,7 @@ def idx(array: Tensor) -> bytes:
 def subset(name: str) -> dict[str, bytes]:
     """Draw the four files of one subset, by name, uncompressed."""
     rng = torch.Generator().manual_seed(SEED)
-    files = {}
+    files: dict[str, bytes] = {}
     for part, per_class in PER_CLASS.items():
         images, labels = (file for file in data.FILES if file.startswith(part))
         pair = {

@@ -49,7 +49,7 @@ def code(notebook):
 def cores() -> int:
     """The cores that this process may use."""
     counted = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if counted else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if counted else os.cpu_count() or 1
 
 
 def run(planned, bar: bool):

@@ -24,8 +24,8 @@ def add(report: Report, root: Path) -> Report:
             runs.run(name, experiment, Path(folder), stop=reached)
             again = _read(Path(folder), name)
         rows += compare(name, replace(experiment, layers=reached), published, again)
-    again = [name for name in report.paper if name not in experiments.EXPERIMENTS]
-    return Report(rows, again, report.elsewhere)
+    others = [name for name in report.paper if name not in experiments.EXPERIMENTS]
+    return Report(rows, others, report.elsewhere)
 
 
 def compare(name: str, experiment: experiments.Experiment, old: dict, new: dict) -> list[Row]:

@@ -76,7 +76,7 @@ def published(root: Path) -> dict[str, Path]:
 
 def made(root: Path) -> dict[str, str]:
     """The chapter of every figure that a latest execution has made, by slug."""
-    found = {}
+    found: dict[str, str] = {}
     for name in plans.chapters(root):
         if last := plans.latest(name, root):
             found |= {path.name: name for path in (last.output / "figures").glob("*")}
@@ -174,4 +174,7 @@ def find(slug: str, root: Path) -> Path:
     if slug in known:
         return known[slug]
     chapter = chapters_of([slug], root)[0]
-    return plans.latest(chapter, root).output / "figures" / slug
+    made = plans.latest(chapter, root)
+    if made is None:
+        raise FileNotFoundError(f"figure {slug} has no record, and {chapter} was not executed")
+    return made.output / "figures" / slug
