@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from kflow.figures import parameters
+from kflow.reproduce import cost, execution
 from kflow.reproduce.verify import verify
 from tests.site import NAMES, NOTEBOOKS, ROOT, cells, executed, module, read_json
 
@@ -118,6 +119,20 @@ def test_a_figure_has_a_caption_an_alternative_text_and_its_data(name):
         assert len(record["caption"]) > 40 and len(record["alt"]) > 20, folder.name
         assert record["alt"] != record["caption"], folder.name
         assert list(folder.glob("*.csv")) + list(folder.glob("*.npz")), folder.name
+
+
+SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHRUNK)
+def test_an_announced_cost_is_within_a_factor_of_two(name):
+    schema = parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb")
+    before = executed(name)  # at the defaults
+    announced = cost.estimate(name, schema, parameters.complete(schema, SHRUNK[name]), ROOT)
+    assert announced.scaled == list(SHRUNK[name]) and announced.seconds < before.seconds
+    taken = execution.execute(name, SHRUNK[name], root=ROOT, force=True, progress=False).seconds
+    assert announced.seconds / 2 < taken < 2 * announced.seconds
 
 
 def test_every_published_number_is_made_again(capsys):
