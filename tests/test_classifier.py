@@ -67,7 +67,7 @@ def test_games_hold_a_quarter_of_the_points_at_least_20_at_most_200():
     def size(n, n_fine=None):
         x, y = make_moons(n, noise=0.1, random_state=0)
         model = kflow.KernelFlowClassifier(layers=1, n_fine=n_fine).fit(x, y)
-        return len(list(model.path_.layers)[0].z)
+        return len(list(model.map_.layers)[0].z)
 
     assert [size(n) for n in (9, 50, 150, 1000)] == [8, 20, 36, 200]
     assert size(50, 30) == 30 and size(50, 200) == 50

@@ -97,6 +97,7 @@ class KernelFlowClassifier(
         if self.layers == "auto":
             self.layers_ = self._layers(flow, x, one_hot, rng)
         self.path_ = flow.run(x, one_hot, self.layers_, rng, keep_layers=True)
+        self.map_ = self.path_.map
         self.pairs_ = self._pairs(self.path_.points, one_hot, rng)
         self.interp_nugget_ = self.pairs_.nugget
         return self
@@ -184,6 +185,5 @@ class KernelFlowClassifier(
 
     def _flowed(self, X) -> torch.Tensor:  # noqa: N803
         check_is_fitted(self)
-        return self.path_.transform(
-            inputs.tensor(inputs.validated(self, X, reset=False), self.device)
-        )
+        X = inputs.validated(self, X, reset=False)  # noqa: N806
+        return self.map_(inputs.tensor(X, self.device))

@@ -13,12 +13,14 @@ from kflow import checks
 from kflow.engine.frame import Frame
 from kflow.engine.transport import Layer
 from kflow.estimators.pairs import Pairs
-from kflow.flow import FlowPath
+from kflow.flow import LearnedMap
 from kflow.learning import condition
 from kflow.learning.storage import describe, rebuild
 
 FORMAT = "kflow-estimator-1"
 PLAIN = (str, int, float, bool, type(None))
+PAIRS = ("x", "coefficients", "constants")
+FRAME = ("moving", "resting", "centre", "still")
 NUMBERS = ("mean_", "scale_", "varies_", "y_mean_", "y_scale_")
 
 
@@ -81,23 +83,19 @@ def load_regressor(cls, path):
     parameters = {k.removeprefix(prefix): tensors.pop(k) for k in [*tensors] if prefix in k}
     model.kernel_, model.nugget_ = rebuild(settings["kernel"], parameters), settings["nugget"]
     model._one_output, model.n_iter_ = settings["one_output"], settings["n_iter"]
-    model.history_, model.posterior_ = (
-        None,
-        condition(model.kernel_, nugget=model.nugget_, **tensors),
-    )
+    model.history_ = None
+    model.posterior_ = condition(model.kernel_, nugget=model.nugget_, **tensors)
     model._describe()
     return model
 
 
 def save_classifier(model, path):
-    """Write a fitted classifier: its layers, and its interpolants."""
-    flow, pairs = model.path_, model.pairs_
-    layers = list(flow.layers)
-    tensors = {
-        name: torch.stack([getattr(layer, name) for layer in layers]) for name in "zc" if layers
-    }
-    tensors |= {"moving": flow.frame.moving, "still": flow.frame.still, "rho": flow.rho}
-    tensors |= {"eps": flow.eps, "x": pairs.x, "coefficients": pairs.coefficients}
+    """Write a fitted classifier: its map, layer by layer, and its interpolants."""
+    flow, pairs = model.map_, model.pairs_
+    z, c = zip(*flow.layers, strict=True) if model.layers_ else ((), ())
+    tensors = {"z": torch.stack(z), "c": torch.stack(c)} if z else {}
+    tensors |= {name: getattr(flow.frame, name) for name in FRAME}
+    tensors |= {name: getattr(pairs, name) for name in PAIRS}
     settings = {
         "kernel": describe(model.kernel_)[0],
         "classes": [str(model.classes_.dtype), model.classes_.tolist()],
@@ -107,7 +105,7 @@ def save_classifier(model, path):
         "nugget": pairs.nugget,
         "layers": model.layers_,
     }
-    write(path, model, settings, tensors | {"constants": pairs.constants})
+    write(path, model, settings, tensors)
 
 
 def load_classifier(cls, path):
@@ -119,15 +117,11 @@ def load_classifier(cls, path):
     kind, classes = settings["classes"]
     model.classes_ = np.array(classes, dtype=kind)
     frame = Frame(
-        tensors["moving"], tensors["still"], getattr(torch, settings["dtype"]), settings["fill"]
+        *(tensors[name] for name in FRAME), getattr(torch, settings["dtype"]), settings["fill"]
     )
     layers = [Layer(z, c) for z, c in zip(tensors.get("z", ()), tensors.get("c", ()), strict=True)]
-    nothing = tensors["still"].new_empty(0, model.n_features_in_)
-    model.path_ = FlowPath(
-        points=nothing, carried=None, rho=tensors["rho"], eps=tensors["eps"], observed={},
-        base=model.kernel_, frame=frame, mixed=settings["mixed"], layers=layers,
-    )  # fmt: skip
-    parts = (tensors[name] for name in ("x", "coefficients", "constants"))
+    model.map_ = LearnedMap(model.kernel_, frame, settings["mixed"], layers)
+    parts = (tensors[name] for name in PAIRS)
     model.pairs_ = Pairs(model.kernel_, *parts, len(classes), settings["nugget"])
     model.layers_, model.interp_nugget_ = settings["layers"], settings["nugget"]
     return model
