@@ -1,0 +1,55 @@
+"""The study of small tables: what a row says, and that a record is added to, not made again."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeCV
+
+from kflow.paper import read_record, tabular
+from kflow.paper.record import RECORDS
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """One linear set to regress and one to classify, two models each."""
+    x = np.random.RandomState(0).normal(size=(40, 2))
+    monkeypatch.setattr(tabular, "regression", lambda seed: {"line": (x, x[:, 0] + 7)})
+    monkeypatch.setattr(tabular, "classification", lambda seed: {"half": (x, x[:, 0] > 0)})
+    every = tabular.models
+
+    def two(task):
+        names = ("SVC", "no layers") if task == "classification" else ("ridge", "likelihood")
+        return {name: every(task)[name] for name in names}
+
+    monkeypatch.setattr(tabular, "models", two)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_record_is_a_row_for_each_fold_and_is_added_to(small, tmp_path, monkeypatch):
+    tabular.run(tmp_path)
+    rows = read_record("tabular", tmp_path)[0]["rows"]
+    assert len(rows) == 2 * tabular.SEEDS * (3 + 5)
+    means, spreads = tabular.table(rows, "regression")
+    assert means.loc["line", "ridge"] > 0.999 and spreads.loc["line", "ridge"] < 1e-3
+    assert means.loc["line", "likelihood"] > 0.99
+    covered = [row["covered"] for row in rows if row["model"] == "likelihood"]
+    assert len(covered) == 3 and min(covered) > 0.5
+    assert {row["layers"] for row in rows if row["model"] == "no layers"} == {0}
+    monkeypatch.setattr(tabular, "judge", lambda *_: pytest.fail("made again"))
+    tabular.run(tmp_path)
+    assert (tmp_path / RECORDS / "tabular.json").is_file()
+
+
+def test_sets_repeat_and_have_two_classes_or_more():
+    for x, y in tabular.classification(0).values():
+        assert len(x) == len(y) <= 800 and len(np.unique(y)) >= 2
+    one, again = (tabular.regression(1)["friedman1"][1] for _ in range(2))
+    assert np.array_equal(one, again)
+
+
+def test_length_scales_of_the_peer_are_one_for_each_feature():
+    x = np.random.RandomState(0).normal(size=(30, 3))
+    model = tabular.models("regression")["GaussianProcessRegressor"]
+    rows = tabular.judge("regression", "s", 0, "GaussianProcessRegressor", model, x, x[:, 0])
+    assert all(row["score"] > 0.99 and 0 <= row["covered"] <= 1 for row in rows)
+    ridge = tabular.judge("regression", "s", 0, "ridge", RidgeCV(), x, x[:, 0])
+    assert "covered" not in ridge[0]
