@@ -98,7 +98,7 @@ def test_coincident_points_with_other_labels_need_a_nugget_and_learn_one():
         kflow.KernelFlowRegressor(nugget=0.0).fit(x, y)
 
 
-@pytest.mark.parametrize("criterion", ["rho", "likelihood", "half", "kfold", LeaveOneOut(50)])
+@pytest.mark.parametrize("criterion", ["rho", "loo", "half", "kfold", LeaveOneOut(50)])
 def test_every_criterion_learns(criterion, friedman):
     x, x_test, y, y_test = friedman
     model = kflow.KernelFlowRegressor(criterion=criterion, **QUICK).fit(x, y)
