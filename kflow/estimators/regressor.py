@@ -24,11 +24,11 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     kernel is "matern52", "matern32", "gaussian" or "rational_quadratic", with a bandwidth for each
     feature (ard=True) or one for all; or a kernel of `kflow.learning`, which learns, or any other,
-    which is taken as it is; they see standardised features. criterion is "likelihood",
-    "loo" (leave one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw
-    n_fine points at each of the steps (None: 400). nugget is "learn" or a number, relative to
-    k(x, x) = 1; with refit_nugget the learned one is chosen anew in the end by leaving one out. All
-    points predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
+    which is taken as it is; they see standardised features. criterion is "likelihood", "loo" (leave
+    one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw n_fine
+    points at each of the steps (None: 400). nugget is "learn" or a number, relative to k(x, x) = 1;
+    with refit_nugget the learned one is chosen anew in the end by leaving one out. All points
+    predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
     """
 
     def __init__(
