@@ -84,5 +84,17 @@ def by_remedy(record: Mapping, n: int, dataset: str = "mnist") -> dict[str, pd.D
     return {name: pd.DataFrame(seeds) for name, seeds in found.items()}
 
 
+def by_trial(record: Mapping, dataset: str, n: int) -> dict[str, dict[int, float]]:
+    """By trial of `kflow.paper.search` on a data set: errors with n labelled points, by layer."""
+    found = {}
+    for run in record["runs"]:
+        settings = run["settings"]
+        if settings["dataset"] == dataset and run["finished"]:
+            label = f"gamma {settings['gamma']:.3g} s, step {settings['delta']:g} s"
+            read = {int(k): fmean(each[f"error_{n}"]) for k, each in run["by_layer"].items()}
+            found[label.replace("0.707", "0.71")] = read
+    return found
+
+
 def _value(settings: dict, factor: str):
     return (settings["rule"], settings["delta"]) if factor == "step" else settings[factor]

@@ -13,6 +13,7 @@ with checks.extra("notebooks"):
 
 EXAMPLES = {6000: "purple", 600: "blue", 60: "green", 10: "red"}  # the colour of each N_I
 REMEDIES = ("ink", "orange", "green", "blue", "purple", "red")  # the first is for none
+TITLES = {"mnist-wide": "MNIST", "fashion-wide": "Fashion-MNIST"}
 WITHOUT = {  # baselines that know all training points: name, line
     "all_ridge": ("kernel ridge, all points", "--"),
     "neighbours": ("nearest neighbours", ":"),
@@ -126,6 +127,47 @@ def remedies(panels: Mapping[int, Mapping[str, pd.DataFrame]], ticks: Mapping[in
     axes[0, 0].set_ylabel("wrong held-out images (%)")
     handles = axes[0, 0].get_legend_handles_labels()
     fig.legend(*handles, fontsize=8, ncols=3, loc="outside upper center")
+    return fig
+
+
+def trials(panels: Mapping[tuple[str, int], Mapping[str, Mapping[int, float]]]):
+    """A panel per data set and N_I: the error in percent of each trial along depth."""
+    fig, axes = plt.subplots(2, 2, figsize=(7.5, 5.6))
+    for ax, ((name, n), curves) in zip(axes.flat, panels.items(), strict=True):
+        for (label, curve), shade in zip(curves.items(), REMEDIES[1:], strict=False):
+            late = {k: e for k, e in curve.items() if k >= 500}
+            shown = [100 * e for e in late.values()]
+            ax.plot(list(late), shown, ".-", color=color(shade), lw=0.9, ms=4, label=label)
+        ticks = (1.4, 1.6, 2, 9, 10, 11, 12) if n == 6000 else (2, 5, 10, 20, 40)
+        ax.set(yscale="log", xlabel="layers", title=f"{name}, $N_I$ = {n}")
+        low, high = ax.get_ylim()
+        ax.set_yticks(shown := [t for t in ticks if low <= t <= high], shown)
+        ax.minorticks_off()
+        ax.legend(fontsize=7)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("wrong held-out images (%)")
+    return fig
+
+
+def along_depth(
+    curves: Mapping[str, Mapping[int, Mapping[int, Mapping[int, float]]]], levels: Mapping
+):
+    """A panel per run: errors in percent with 6000 and ten along depth, a line per seed."""
+    fig, axes = plt.subplots(1, len(curves), figsize=(7.5, 3.2))
+    for ax, (name, seeds) in zip(axes, curves.items(), strict=True):
+        for seed, read in seeds.items():
+            late = [k for k in read if k >= 500]
+            for n, width in ((6000, 1.8), (10, 0.8)):
+                label = f"$N_I$ = {n}" if seed == min(seeds) else None
+                shown = [100 * read[k][n] for k in late]
+                ax.plot(late, shown, color=color(EXAMPLES[n]), lw=width, label=label)
+        ax.axhline(100 * levels[name], color=color("ink"), ls="--", lw=1, label="talk")
+        ax.set(yscale="log", xlabel="layers", title=TITLES[name])
+        low, high = ax.get_ylim()
+        ax.set_yticks(shown := [t for t in (1.4, 2, 5, 10, 20, 50) if low <= t <= high], shown)
+        ax.minorticks_off()
+    axes[0].set_ylabel("wrong test images (%)")
+    axes[0].legend(fontsize=8)
     return fig
 
 

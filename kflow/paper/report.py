@@ -10,7 +10,7 @@ from statistics import fmean
 from kflow import checks
 from kflow.classify import error_table
 from kflow.paper import late, study
-from kflow.paper.experiments import EXPERIMENTS, N_INTERP
+from kflow.paper.experiments import EXPERIMENTS, N_INTERP, SEEDS
 from kflow.paper.record import OtherSettings, cost, read_record
 
 with checks.extra("notebooks"):
@@ -77,6 +77,23 @@ def beside(
         if judge:
             parts["average, and the talk's range"] = verdicts(ours, theirs).to_frame("")
     return pd.concat(parts, axis=1).rename(index=lambda n: f"{n} labelled").rename_axis(None)
+
+
+def wide(base: str, start: Path | None = None) -> dict[int, tuple[int, int, pd.DataFrame]]:
+    """By seed of a run with a wider kernel: first and last layer of its table, and the table."""
+    found = {}
+    for seed in SEEDS:
+        if record := read_record(f"{base}-{seed}", start):
+            first, last = tables(record[0])[-1]
+            found[seed] = first, last, over(record[0], first, last)
+    return found
+
+
+def along(numbers: Mapping) -> dict[int, dict[int, float]]:
+    """The errors of a record by layer and N_I, every 500 layers."""
+    layers = sorted(int(k) for k in numbers["by_layer"] if int(k) % 500 == 0)
+    read = {k: numbers["by_layer"][str(k)] for k in layers}
+    return {k: {n: read[k][f"error_{n}"] for n in N_INTERP} for k in layers}
 
 
 def percent(table: pd.DataFrame) -> pd.DataFrame:
