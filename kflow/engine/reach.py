@@ -21,7 +21,7 @@ def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
     A point far from all others is no harm: nothing moves it, and it moves nothing.
     """
     most = BANDWIDTHS[precision]
-    reach = torch.linalg.vector_norm(cloud.points, dim=1, dtype=torch.float64) / kernel.gamma
+    reach = torch.linalg.vector_norm(cloud.points, dim=1) / kernel.gamma
     felt = _felt(cloud.points, reach, most, kernel)
     if not shards.any(torch.tensor([felt is not None]))[0]:
         return
