@@ -172,7 +172,7 @@ class Games:
             found, z, c, *prepared = self._outcome(z, y, strict)
         return found, Layer(z, c), Prepared(*prepared)
 
-    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
+    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor | None, ...]:
         """A game and the layer that moves its points down the gradient, as a row of tensors."""
         flow = self.flow
         if self.mixed:
