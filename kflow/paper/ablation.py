@@ -21,7 +21,8 @@ from kflow.interpolation import Kernel
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper import study
 from kflow.paper.losses import DESCENDED, Loss, loss_and_gradient
-from kflow.paper.seeds import generator
+from kflow.paper.record import RECORDS
+from kflow.paper.seeds import RULE, generator
 from kflow.paper.study import draw, read_errors, training_images
 from kflow.paper.sweep import sweep
 
@@ -99,10 +100,10 @@ def run(
     Raises FileNotFoundError, with three cures, where the full data is missing.
     """
     scale = scale or SCALES[name]
-    path = root / "book" / "records" / "paper" / f"{name}.json"
+    path = root / RECORDS / f"{name}.json"
     wanted = [(dataset, loss, seed) for seed in seeds for dataset in SETTINGS for loss in DESCENDED]
     settings = json.loads(json.dumps(asdict(scale) | {"delta": DELTA, "settings": SETTINGS}))
-    header = {"name": name, "settings": settings}
+    header = {"name": name, "settings": settings, "draws_by": RULE}
     measures = {
         json.dumps(each): lambda each=each: measure(*each, scale, *pool(each[0]), device)
         for each in wanted
