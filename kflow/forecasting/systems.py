@@ -1,6 +1,6 @@
 """Chaotic systems as maps from one state to the next, and the exponent of a map's errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +110,11 @@ def _flow(name, velocity, near, dt, exponent) -> System:
 
 
 def largest_exponent(
-    step: Callable[[ndarray], ndarray], start: ndarray, steps: int, dt=1.0, separation=1e-7
+    step: Callable[[ndarray], ndarray],
+    start: ndarray | Sequence[float],
+    steps: int,
+    dt=1.0,
+    separation=1e-7,
 ) -> float:
     """The largest Lyapunov exponent per unit of time, from two close orbits (Benettin).
 
