@@ -22,8 +22,21 @@ def constant(node, known):
         ast.Tuple: lambda n: n.elts,
         ast.List: lambda n: n.elts,
         ast.Subscript: lambda n: [n.value, n.slice],
+        ast.Dict: lambda n: [*n.keys, *n.values],
+        ast.Compare: lambda n: [n.left, *n.comparators],
+        ast.IfExp: lambda n: [n.test, n.body, n.orelse],
+        ast.Call: _iterated,
     }.get(type(node))
     return parts is not None and all(constant(part, known) for part in parts(node))
+
+
+def _iterated(call):
+    """What is iterated over, x of enumerate(x) and of x.items(); of other calls no constant."""
+    if ast.unparse(call.func) == "enumerate":
+        return call.args
+    if isinstance(call.func, ast.Attribute) and call.func.attr in ("items", "keys", "values"):
+        return [call.func.value]
+    return [ast.Lambda()]
 
 
 def bind(target, value, known):
@@ -74,6 +87,11 @@ def test_a_rule_is_a_constant_of_the_source_and_not_a_result(name):
         ("bands = ((1, 2),)\n[quantity('a', x, low=l) for x, (l, h) in zip(xs, bands)]", []),
         ("[quantity('a', x, high=x) for x in means]", ["high=x"]),
         ("bound = 3\nbound = max(means)\nquantity('a', x, high=bound)", ["high=bound"]),
+        (
+            "r = {'a': (1, 2)}\n[quantity(q, x, low=b[0]) for p, (q, b) in enumerate(r.items())]",
+            [],
+        ),
+        ("r = {'a': gap}\n[quantity(q, x, low=b) for q, b in r.items()]", ["low=b"]),
         ("chapter.quantity('a', x, atol=round(gap, 2))", ["atol=round(gap, 2)"]),
     ],
 )
