@@ -88,14 +88,14 @@ def rho_and_gradient(
     _check(z, y, coarse, nugget)
     wide = checks.wide(z)
     if isinstance(kernel, Radial):
-        wide = centred(wide, wide)
+        wide = centred(wide)
     played = play(kernel, wide, y.to(wide), coarse.to(wide.device), nugget)
     return played.rho.to(z), played.gradient.to(z)
 
 
-def centred(z: Float[Tensor, "*b n d"], by: Float[Tensor, "m d"]) -> Tensor:
-    """z from the median of `by`: radial kernels see the same, and less is lost to rounding."""
-    return z - by.median(dim=0).values
+def centred(z: Float[Tensor, "*b n d"]) -> Float[Tensor, "*b n d"]:
+    """z from the median of its points: radial kernels see the same, less is lost to rounding."""
+    return z - z.median(dim=-2, keepdim=True).values
 
 
 class Played(NamedTuple):

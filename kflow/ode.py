@@ -83,8 +83,7 @@ class EffectiveODE:
     def coefficients(self, z: Float[Tensor, "s n_fine d"], games: Games):
         """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
         y = self.y[games.fine][:, None]
-        near = centred(z, z.flatten(0, 1))
-        played = play(self.kernel, near[:, None], y, games.coarse, self.nugget)
+        played = play(self.kernel, centred(z)[:, None], y, games.coarse, self.nugget)
         pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -played.gradient)
         return played.rho, played.solve(-played.gradient * pace[..., None, None])
 
