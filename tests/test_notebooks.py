@@ -76,7 +76,7 @@ def test_a_committed_notebook_has_no_outputs(name):
 def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
     code = cells(ROOT / f"notebooks/{name}.ipynb")
     [at] = [i for i, cell in enumerate(code) if "parameters" in tags(cell)]
-    assert f'figures.begin("{name}")' in code[at + 1].source
+    assert f'figures.begin("{name}"' in code[at + 1].source
 
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)
