@@ -41,7 +41,8 @@ def _iterated(call):
 
 def bind(target, value, known):
     """Add to `known` the names of a target that a constant is assigned to, element by element."""
-    if isinstance(value, ast.Call) and ast.unparse(value.func) == "zip":
+    zipped = isinstance(value, ast.Call) and ast.unparse(value.func) == "zip"
+    if zipped and isinstance(target, ast.Tuple):
         for element, iterable in zip(target.elts, value.args, strict=False):
             bind(element, iterable, known)
         return
