@@ -22,7 +22,7 @@ devices play the same.
 """
 AUTO = "```{{eval-rst}}\n.. {kind}:: {name}\n{options}```\n"
 MEMBERS = """   :members:
-   :inherited-members: tuple, ClassifierMixin, BaseEstimator
+   :inherited-members: tuple, Module, RegressorMixin, MultiOutputMixin, ClassifierMixin, BaseEstimator
    :special-members: __call__
    :exclude-members: of_squared, slope, count, index, set_score_request
 """
