@@ -101,7 +101,7 @@ test('a click adds a plus or a minus, up to an empty plane and back', () => with
 }))
 
 test('the keyboard alone reaches the board and plays the game', () => withPage(async page => {
-  await page.focus('[data-preset=coin-tosses]')
+  await page.locator('[data-preset]').last().focus()
   await page.keyboard.press('Tab')
   assert.equal(await page.evaluate(() => document.activeElement.id), 'play-board')
   await page.keyboard.press('n')

@@ -188,6 +188,7 @@ def test_a_batch_is_drawn_from_rng():
         (lambda: KFold(30)(ARD(kflow.Gaussian, 3), *points(), NUGGET, seeded()), "at most the 20"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -198,6 +198,7 @@ X, Y = points()
         (dict(rng=0), "rng must be a CPU torch.Generator"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_arguments_are_refused_by_name(changed, message):
     given = dict(kernel=ARD(kflow.Gaussian, 3), x=X, y=Y, rng=seeded()) | changed
     with pytest.raises((ValueError, TypeError), match=message):
