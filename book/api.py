@@ -25,7 +25,7 @@ MEMBERS = """   :members:
    :inherited-members: tuple, Module, RegressorMixin, MultiOutputMixin, ClassifierMixin, BaseEstimator
    :special-members: __call__
    :exclude-members: of_squared, slope, count, index, set_score_request, set_predict_request, set_fit_request, get_metadata_routing
-"""
+"""  # noqa: E501
 
 
 def page():
