@@ -1,6 +1,7 @@
 """The kernels with parameters: radial ones with bandwidths or a metric, periodic, polynomial."""
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,9 @@ def _base(base) -> Radial:
 class _Radial(ParametricKernel):
     """A radial kernel of features of the points."""
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """The points that the radial kernel sees."""
-        raise NotImplementedError
 
     def gram(self, x, z):  # noqa: D102
         a = self.features(x)

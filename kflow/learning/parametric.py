@@ -1,6 +1,7 @@
 """Kernels with parameters: modules called as k(x, z), whose positive parameters are logarithms."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class Positive(nn.Module):
         return found
 
 
-class ParametricKernel(nn.Module):
+class ParametricKernel(nn.Module, ABC):
     """A kernel with parameters, float64; `kernel(x)` and `kernel(x, z)` are Gram matrices.
 
     Kernels add, multiply, and are weighted by a learned positive number that starts at the given
@@ -68,13 +69,13 @@ class ParametricKernel(nn.Module):
         """k(x_i, z_j), (n, m); without z, k(x_i, x_j)."""
         return self.gram(x, x if z is None else z)
 
+    @abstractmethod
     def gram(self, x: Tensor, z: Tensor) -> Tensor:
         """k(x_i, z_j). Where z is x (the same tensor) the distances of the diagonal are zero."""
-        raise NotImplementedError
 
+    @abstractmethod
     def diagonal(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """k(x_i, x_i)."""
-        raise NotImplementedError
 
     def positives(self) -> Iterator[tuple[str, Positive]]:
         """The positive parameters by name."""

@@ -12,6 +12,7 @@ from kflow.learning import (
     Isotropic,
     Linear,
     Metric,
+    ParametricKernel,
     Periodic,
     Polynomial,
     Positive,
@@ -149,3 +150,12 @@ def test_bad_values_are_refused_by_name(make, message):
 def test_wrong_types_are_refused(make):
     with pytest.raises(TypeError, match="not"):
         make()
+
+
+def test_a_kernel_that_lacks_its_diagonal_is_refused_when_it_is_made():
+    class Half(ParametricKernel):
+        def gram(self, x, z):
+            return x @ z.mT
+
+    with pytest.raises(TypeError, match="Half.*diagonal"):
+        Half()

@@ -19,13 +19,11 @@ def games(tmp_path_factory):
     return path
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="not run: Node is missing")
 @pytest.mark.parametrize("file", FILES)
 def test_the_game_in_the_browser_plays_as_kflow_does(file, games):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip(f"not run: {file}, because Node is missing")
     result = subprocess.run(
-        [node, "--test", HERE / file],
+        [shutil.which("node"), "--test", HERE / file],
         env={**os.environ, "KFLOW_VECTORS": str(games)},
         capture_output=True,
         text=True,
