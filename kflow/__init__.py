@@ -51,7 +51,7 @@ _OF_SKLEARN = ("KernelFlowClassifier", "KernelFlowRegressor")
 
 
 def __getattr__(name):
-    """What needs SciPy or scikit-learn, when it is asked for: they are slow to import."""
+    """What needs SciPy or scikit-learn, and rooms, when asked for: they are slow to import."""
     if name in _OF_ODE:
         from kflow import ode
 
@@ -60,4 +60,12 @@ def __getattr__(name):
         from kflow import estimators
 
         return getattr(estimators, name)
+    if name == "forecasting":
+        from kflow import forecasting
+
+        return forecasting
+    if name == "learning":
+        from kflow import learning
+
+        return learning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

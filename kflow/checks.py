@@ -46,6 +46,8 @@ def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | 
         raise TypeError(
             f"{name} must be floating point, but its dtype is {value.dtype}; use {name}.float()"
         )
+    if value.shape[1] == 0:
+        raise ValueError(f"{name} has no columns, its shape is {shape(value)}; give at least one")
     if columns is not None and value.shape[1] != columns:
         raise ValueError(f"{name} must have {columns} columns, but its shape is {shape(value)}")
     if rows is not None and value.shape[0] != rows:
@@ -146,7 +148,11 @@ def generator(rng):
 
 def batch_size(n_fine, n_points: int):
     """Refuse a batch that cannot be halved or that is larger than the data."""
-    integer("n_fine", n_fine, least=2, most=n_points)
+    if n_points < 2:
+        raise ValueError(f"a game halves at least 2 points, but x holds {n_points}; give more")
+    integer("n_fine", n_fine, least=2)
+    if n_fine > n_points:
+        raise ValueError(f"n_fine must be at most {n_points}, not {n_fine}: x holds no more points")
     if n_fine % 2:
         raise ValueError(f"n_fine must be even, so that it can be halved, not {n_fine}")
 

@@ -76,13 +76,15 @@ def draw_per_class(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> 
     """Positions of `size` points of each class, drawn uniformly; of all, where it has fewer."""
     labels = classes(y).cpu()
     members = [(labels == label).nonzero()[:, 0] for label in range(max(2, y.shape[1]))]
-    return torch.cat([m[torch.randperm(len(m), generator=rng)[:size]] for m in members])
+    return torch.cat(
+        [m[torch.randperm(len(m), generator=rng, device="cpu")[:size]] for m in members]
+    )
 
 
 def positions(y: Float[Tensor, "n c"], size: int, per_class: bool, rng: torch.Generator) -> Tensor:
     """Positions of `size` points drawn uniformly, or of size / c of each class; else ValueError."""
     if not per_class:
-        return torch.randperm(len(y), generator=rng)[:size]
+        return torch.randperm(len(y), generator=rng, device="cpu")[:size]
     n_classes = max(2, y.shape[1])
     if size % n_classes:
         raise ValueError(f"n_interp must be a multiple of the {n_classes} classes, not {size}")

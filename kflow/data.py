@@ -60,14 +60,14 @@ def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tup
     checks.number("noise", noise, least=0)
     arms = []
     for sign, points in ((1.0, (n + 1) // 2), (-1.0, n // 2)):
-        uniform = torch.rand(points, generator=rng, dtype=torch.float64)
-        place = (torch.arange(points, dtype=torch.float64) + uniform) / points
+        uniform = torch.rand(points, generator=rng, dtype=torch.float64, device="cpu")
+        place = (torch.arange(points, dtype=torch.float64, device="cpu") + uniform) / points
         turn = (0.02 + 0.98 * place).sqrt()  # of an even density along the arm
         angle = 3 * math.pi * turn
         arms.append(2 * sign * turn[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1))
     x = torch.cat(arms)
-    x = x + noise * torch.randn(x.shape, generator=rng, dtype=x.dtype)
-    y = torch.ones(n, 1, dtype=x.dtype)
+    x = x + noise * torch.randn(x.shape, generator=rng, dtype=x.dtype, device="cpu")
+    y = torch.ones(n, 1, dtype=x.dtype, device="cpu")
     y[(n + 1) // 2 :] = -1
     return x, y
 

@@ -58,8 +58,8 @@ class Exact:
                 f"{n} points have {terms} batches of {n_fine} with their halves, more than "
                 f"max_terms = {self.max_terms}; use MonteCarlo(samples, rng) or fewer points"
             )
-        fine = torch.tensor(list(combinations(range(n), n_fine)))
-        coarse = torch.tensor(list(combinations(range(n_fine), n_fine // 2)))
+        fine = torch.tensor(list(combinations(range(n), n_fine)), device="cpu")
+        coarse = torch.tensor(list(combinations(range(n_fine), n_fine // 2)), device="cpu")
         return Games(fine, coarse.expand(len(fine), -1, -1))
 
 
@@ -77,5 +77,5 @@ class MonteCarlo:
         fine, coarse = zip(*(draw(n, n_fine, self.rng) for _ in range(self.samples)), strict=True)
         if n_fine == n:
             halves = torch.stack([f[c] for f, c in zip(fine, coarse, strict=True)])
-            return Games(torch.arange(n)[None], halves[None])
+            return Games(torch.arange(n, device="cpu")[None], halves[None])
         return Games(torch.stack(fine), torch.stack(coarse)[:, None])

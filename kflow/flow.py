@@ -184,8 +184,8 @@ class KernelFlow:
         return FlowPath(
             points=state.training.full(),
             carried=None if carry is None else state.carried.full(),
-            rho=torch.tensor(state.rho, dtype=torch.float64),
-            eps=torch.tensor(state.eps, dtype=torch.float64),
+            rho=torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
+            eps=torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
             observed=state.observed,
             map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
         )

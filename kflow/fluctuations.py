@@ -83,12 +83,12 @@ def replicas(
     checks.generator(rng)
     start = solution(0.0)
     flow = start.repeat(count, 1, 1)
-    beside = torch.zeros(count, start.numel(), dtype=start.dtype)
+    beside = torch.zeros(count, start.numel(), dtype=start.dtype, device="cpu")
     kept = []
     for layer in range(max(layers) + 1):
         if layer in layers:
             kept.append((flow, beside.view_as(flow)))
-        which = torch.randint(len(ode.games), (count,), generator=rng)
+        which = torch.randint(len(ode.games), (count,), generator=rng, device="cpu")
         centre = solution(min(layer * eps, float(solution.t[-1])))
         single = ode.velocities(centre).flatten(1)
         slope = torch.from_numpy(linear.jacobian(layer * eps))

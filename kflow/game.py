@@ -22,7 +22,7 @@ class Sample(NamedTuple):
 
     def coarse_first(self) -> Int[Tensor, " n_fine"]:
         """The points of `fine`, those that are kept before those that are hidden."""
-        hidden = torch.ones(len(self.fine), dtype=torch.bool)
+        hidden = torch.ones(len(self.fine), dtype=torch.bool, device="cpu")
         hidden[self.coarse] = False
         return torch.cat([self.fine[self.coarse], self.fine[hidden]])
 
@@ -36,7 +36,7 @@ def draw(n_points: int, n_fine: int, rng: torch.Generator) -> Sample:
     checks.batch_size(n_fine, n_points)
     checks.generator(rng)
     fine = _distinct(n_points, n_fine, rng)
-    coarse = torch.randperm(n_fine, generator=rng)[: n_fine // 2]
+    coarse = torch.randperm(n_fine, generator=rng, device="cpu")[: n_fine // 2]
     return Sample(fine, coarse)
 
 
@@ -46,11 +46,13 @@ def _distinct(n_points: int, size: int, rng: torch.Generator) -> Tensor:
     A permutation takes time and memory in proportion to n_points.
     """
     if n_points < MANY or 2 * size > n_points:
-        return torch.randperm(n_points, generator=rng)[:size]
+        return torch.randperm(n_points, generator=rng, device="cpu")[:size]
     found: dict[int, None] = {}
     while len(found) < size:
-        found |= dict.fromkeys(torch.randint(n_points, (size,), generator=rng).tolist())
-    return torch.tensor(list(found)[:size])
+        found |= dict.fromkeys(
+            torch.randint(n_points, (size,), generator=rng, device="cpu").tolist()
+        )
+    return torch.tensor(list(found)[:size], device="cpu")
 
 
 def rho(

@@ -44,6 +44,8 @@ def interpolate(
     the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor.
     """
     checks.points_and_labels(x, y)
+    if not len(x):
+        raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
     checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x), checks.wide(y)
     factor = cholesky(kernel(x, x), nugget, x)

@@ -109,3 +109,17 @@ def test_a_device_without_float64_plays_its_games_on_the_cpu():
     assert checks.wide(OnMps()).dtype == torch.float64
     with pytest.warns(UserWarning, match="this mps has none, and the flow runs in float32"):
         assert not arithmetic.uses_mixed("mixed", torch.device("mps"))
+
+
+def test_data_with_nothing_in_it_is_refused_with_its_shape():
+    rng, labels = torch.Generator().manual_seed(0), torch.ones(6, 1)
+    for x, y, said in (
+        (torch.zeros(6, 0), labels, r"x has no columns, its shape is \(6, 0\)"),
+        (torch.zeros(6, 2), torch.zeros(6, 0), r"y has no columns, its shape is \(6, 0\)"),
+        (torch.zeros(0, 2), labels[:0], "at least 2 points, but x holds 0"),
+        (torch.zeros(1, 2), labels[:1], "at least 2 points, but x holds 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            FLOW.run(x, y, 3, rng)
+    with pytest.raises(ValueError, match="x holds no point"):
+        kflow.interpolate(KERNEL, torch.zeros(0, 2), torch.zeros(0, 1))

@@ -1,6 +1,7 @@
 """The regressor: what it predicts, how sure it is, the rules of scikit-learn, files, bad input."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -213,3 +214,18 @@ def test_deviation_and_covariance_exclude_each_other(fitted, friedman):
 @pytest.mark.filterwarnings("ignore::kflow.learning.LearningWarning")
 def test_it_keeps_the_rules_of_scikit_learn():
     check_estimator(kflow.KernelFlowRegressor(steps=5))
+
+
+def test_what_is_no_number_in_a_data_frame_is_named_by_its_label():
+    frame = pd.DataFrame({"m": [1.0, 2, np.nan, 4, 5], "K": [1, 2, 3, 4, 5]}, index=[*"abcde"])
+    labels = pd.Series([1.0, 2, 3, np.nan, 5], index=frame.index)
+    model = kflow.KernelFlowRegressor()
+    with pytest.raises(ValueError, match=r"X contains NaN .* in 1 of 5 rows: c \(columns m\)"):
+        model.fit(frame, labels.fillna(0))
+    with pytest.raises(ValueError, match="y contains NaN .* in 1 of 5 rows: d; leave"):
+        model.fit(frame.fillna(0), labels)
+    words = frame.fillna(0).assign(soil=[*"xyxyx"], day=pd.date_range("2020", periods=5))
+    with pytest.raises(ValueError, match="no numbers: soil, day; turn words .*OneHotEncoder"):
+        model.fit(words, labels.fillna(0))
+    numbers = frame.fillna(0).astype(object)  # numbers, though in a column of objects
+    assert kflow.KernelFlowRegressor(steps=1).fit(numbers, labels.fillna(0)).n_features_in_ == 2

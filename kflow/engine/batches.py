@@ -29,7 +29,7 @@ def gather(points: Tensor, labels: Tensor, draws: list[Sample], shards: Shards) 
     fine = torch.stack([sample.coarse_first() for sample in draws])
     union, at = torch.unique(fine, return_inverse=True)
     points, labels = shards.rows([points, labels], union)
-    last = torch.zeros(len(union), dtype=torch.int64)
+    last = torch.zeros(len(union), dtype=torch.int64, device="cpu")
     for k, positions in enumerate(at):
         last[positions] = k
     order = last.argsort(descending=True, stable=True)  # the points needed longest come first

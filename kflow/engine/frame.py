@@ -39,7 +39,11 @@ class Frame:
         Its centre is a median, which few points far away do not move, of the same rows however
         they are shared. Only a radial kernel may be shown fewer columns, or another origin.
         """
-        seen = torch.arange(min(shards.total, SEEN)) * shards.total // min(shards.total, SEEN)
+        seen = (
+            torch.arange(min(shards.total, SEEN), device="cpu")
+            * shards.total
+            // min(shards.total, SEEN)
+        )
         (some,) = shards.rows([x], seen)
         moves = shards.any((x != some[0]).any(dim=0))
         if not radial or not moves.any():

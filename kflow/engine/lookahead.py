@@ -180,7 +180,7 @@ class Games:
         wide = checks.wide(z)
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
-        eps = torch.as_tensor(self._eps(wide, g)).to(g)
+        eps = torch.as_tensor(self._eps(wide, g), dtype=g.dtype, device=g.device)
         c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
         layer = Layer(z, c.to(z))

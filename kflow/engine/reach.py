@@ -23,7 +23,7 @@ def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
     most = BANDWIDTHS[precision]
     reach = torch.linalg.vector_norm(cloud.points, dim=1) / kernel.gamma
     felt = _felt(cloud.points, reach, most, kernel)
-    if not shards.any(torch.tensor([felt is not None]))[0]:
+    if not shards.any(torch.tensor([felt is not None], device="cpu"))[0]:
         return
     where = "" if felt is None else f" (row {felt} of x is {float(reach[felt]):.3g} from it)"
     cure = (

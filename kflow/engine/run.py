@@ -172,7 +172,9 @@ class Run:
             return True
         if task.checkpoint_every is not None:
             return layer % task.checkpoint_every == 0
-        return bool(self.shards.any(torch.tensor([time.monotonic() - saved > SAVED_EVERY]))[0])
+        return bool(
+            self.shards.any(torch.tensor([time.monotonic() - saved > SAVED_EVERY], device="cpu"))[0]
+        )
 
     def _checkpoint(self):
         """The context of this run's checkpoint: of one process, or of all ranks."""
@@ -194,8 +196,8 @@ class Run:
                 state.layer,
                 state.training.full(),
                 None if task.carry is None else state.carried.full(),
-                torch.tensor(state.rho, dtype=torch.float64),
-                torch.tensor(state.eps, dtype=torch.float64),
+                torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
+                torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
             )
         )
         state.observed[state.layer] = numbers_and_tensors(found, state.layer)

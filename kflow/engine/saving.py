@@ -57,8 +57,8 @@ def save(checkpoint, identity: Identity, state, shards: Shards):
     tensors = {
         "points": state.training.points,
         "carried": state.carried.points,
-        "rho": torch.tensor(state.rho, dtype=torch.float64),
-        "eps": torch.tensor(state.eps, dtype=torch.float64),
+        "rho": torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
+        "eps": torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
         "generator": state.generator,
     }
     numbers = {}

@@ -120,7 +120,7 @@ class Shards:
         """
         if self.group is None:
             return [whole[sent(index, whole.device)] for whole in parts]
-        bounds = torch.searchsorted(index, torch.tensor(self.first))
+        bounds = torch.searchsorted(index, torch.tensor(self.first, device="cpu"))
         counts = bounds.diff().tolist()
         mine = index[bounds[self.rank] : bounds[self.rank + 1]] - self.start
         packed = [_bytes(own[sent(mine, own.device)]).to(self.device) for own in parts]
@@ -135,7 +135,7 @@ class Shards:
 
     def gather(self, own: Tensor) -> Tensor:
         """All rows of a matrix of which this rank holds `own`. All ranks call it."""
-        return self.rows([own], torch.arange(self.total))[0]
+        return self.rows([own], torch.arange(self.total, device="cpu"))[0]
 
     def any(self, flags: Tensor) -> Tensor:
         """Element by element, whether a rank has it true."""

@@ -168,7 +168,7 @@ class KernelFlowClassifier(
         rest = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill(0, held, False)
         if len(held) < FEWEST or not one_hot[rest].any(0).all():
             return 0
-        kept, seed = one_hot[rest], int(torch.randint(2**62, (), generator=rng))
+        kept, seed = one_hot[rest], int(torch.randint(2**62, (), generator=rng, device="cpu"))
 
         def observe(state):
             pairs = self._pairs(state.points, kept, inputs.seeded(seed))

@@ -15,25 +15,54 @@ REAL = (np.float64, np.float32)
 
 
 def validated(estimator, X, y="no_validation", **options):  # noqa: N803
-    """scikit-learn's validation, with an error that names the rows which hold NaN or infinity."""
+    """scikit-learn's validation, with errors that name columns of words, and rows with NaN."""
+    _numbers_alone(X)
     if not isinstance(y, str) and np.asarray(y).dtype.kind == "f":
-        finite_rows("y", np.asarray(y))
-    found = validate_data(estimator, X, y, dtype=REAL, ensure_all_finite=False, **options)
+        finite_rows("y", y, "leave these rows out: a label cannot be filled in")
+    given, found = X, validate_data(estimator, X, y, dtype=REAL, ensure_all_finite=False, **options)
     X = found[0] if isinstance(found, tuple) else found  # noqa: N806
-    finite_rows("X", X)
+    finite_rows("X", given, "leave them out, or fill them in with sklearn.impute.SimpleImputer", X)
     return found
 
 
-def finite_rows(name: str, values: np.ndarray):
-    """Refuse NaN and infinity, naming the first rows that hold one."""
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        raise ValueError(
-            f"{name} contains NaN or infinity in {len(rows)} of {len(values)} rows: {shown}; drop "
-            "them, or fill them in with sklearn.impute.SimpleImputer"
+def finite_rows(name: str, given, cure: str, values: np.ndarray | None = None):
+    """Refuse NaN and infinity, naming rows that hold one, by their labels where they have some."""
+    values = np.asarray(given) if values is None else values
+    bad = ~np.isfinite(values.reshape(len(values), -1))
+    rows = np.flatnonzero(bad.any(1))
+    if len(rows):
+        labels = getattr(given, "index", range(len(values)))  # of a data frame or a series
+        shown = ", ".join(str(labels[row]) for row in rows[:5]) + ", ..." * (len(rows) > 5)
+        columns = np.flatnonzero(bad.any(0))
+        names = getattr(given, "columns", None)
+        where = (
+            f" (columns {', '.join(str(names[c]) for c in columns)})" if names is not None else ""
         )
+        raise ValueError(
+            f"{name} contains NaN or infinity in {len(rows)} of {len(values)} rows: "
+            f"{shown}{where}; {cure}"
+        )
+
+
+def _numbers_alone(X):  # noqa: N803
+    """Refuse a data frame with columns of words or dates, by their names."""
+    if not hasattr(X, "select_dtypes"):
+        return
+    rest = X.select_dtypes(exclude=["number", "bool"])
+    other = [str(name) for name in rest if not _are_numbers(rest[name])]
+    if other:
+        raise ValueError(
+            f"X has columns that are no numbers: {', '.join(other)}; turn words into numbers by "
+            "OneHotEncoder(sparse_output=False), and dates into days since the first, say"
+        )
+
+
+def _are_numbers(column) -> bool:
+    try:
+        column.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return column.dtype.kind not in "mM"
 
 
 def seeded(random_state) -> torch.Generator:
@@ -47,4 +76,4 @@ def tensor(values: np.ndarray, device: str) -> torch.Tensor:
     """The values where the estimator computes; in float32 on a device that has no float64."""
     place = checks.device(device)
     dtype = torch.float32 if place.type == "mps" else None
-    return torch.tensor(values, dtype=dtype).to(place)
+    return torch.tensor(values, dtype=dtype, device="cpu").to(place)

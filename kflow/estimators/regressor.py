@@ -59,6 +59,7 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @torch.inference_mode(False)  # it learns by gradients, whatever is set around it
     def fit(self, X, y):  # noqa: N803, scikit-learn's names
         """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
@@ -171,7 +172,9 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         if n == len(x) <= CALIBRATED:
             return x, y
-        drawn = torch.randperm(len(x), generator=rng)[:n].to(x.device)  # a part of it calibrates
+        drawn = torch.randperm(len(x), generator=rng, device="cpu")[:n].to(
+            x.device
+        )  # a part of it calibrates
         return x[drawn], y[drawn]
 
     def _describe(self):

@@ -65,7 +65,7 @@ def save_regressor(model, path):
     kernel, parameters = describe(model.kernel_)
     posterior = model.posterior_
     tensors = {name: getattr(posterior, name) for name in ("x", "y", "amplitude")}
-    tensors |= {name: torch.as_tensor(getattr(model, name)) for name in NUMBERS}
+    tensors |= {name: torch.from_numpy(np.asarray(getattr(model, name))) for name in NUMBERS}
     tensors |= {f"kernel.{name}": value for name, value in parameters.items()}
     settings = {"kernel": kernel, "nugget": model.nugget_, "one_output": model._one_output}
     write(path, model, settings | {"n_iter": model.n_iter_}, tensors)

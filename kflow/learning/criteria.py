@@ -23,14 +23,14 @@ def _batch(x, y, n_fine, rng, even=False):
     n -= n % 2 if even else 0
     if n == len(x):
         return x, y
-    drawn = torch.randperm(len(x), generator=rng)[:n].to(x.device)
+    drawn = torch.randperm(len(x), generator=rng, device="cpu")[:n].to(x.device)
     return x[drawn], y[drawn]
 
 
 def _halves(n, halves, rng, device):
     """Pairs (kept, hidden) of positions, each half of n."""
     for _ in range(halves):
-        order = torch.randperm(n, generator=rng).to(device)
+        order = torch.randperm(n, generator=rng, device="cpu").to(device)
         yield order[: n // 2], order[n // 2 :]
 
 
@@ -151,7 +151,7 @@ class KFold:
         if self.k > len(x):
             raise ValueError(f"k must be at most the {len(x)} points of a batch, not {self.k}")
         p = inverse(kernel(x, x), nugget, x)
-        weights, order = p @ y, torch.randperm(len(x), generator=rng).to(x.device)
+        weights, order = p @ y, torch.randperm(len(x), generator=rng, device="cpu").to(x.device)
         folds = order.tensor_split(self.k)
         residuals = [torch.linalg.solve(p[i][:, i], weights[i]) for i in folds]
         return _mean_log(torch.cat(residuals).square())

@@ -113,7 +113,7 @@ class Descent:
             raise FloatingPointError(f"the criterion on the fixed games is {mean:g}")
         self.history.steps.append(step)
         self.history.criterion.append(mean)
-        self.history.spread.append(float(torch.tensor(values).std(correction=0)))
+        self.history.spread.append(float(torch.tensor(values, device="cpu").std(correction=0)))
         seen = {name: positive().detach().clone() for name, positive in self.positives()}
         nugget = self.value_of_nugget().detach().clone()
         self.history.parameters.append(seen | {"nugget": nugget})

@@ -93,7 +93,9 @@ class Metric(_Radial):
         rank = n_features if rank is None else rank
         checks.integer("rank", rank, least=1, most=n_features)
         self.base = _base(base)
-        start = torch.eye(n_features, rank, dtype=torch.float64) / math.sqrt(n_features)
+        start = torch.eye(n_features, rank, dtype=torch.float64, device="cpu") / math.sqrt(
+            n_features
+        )
         self.matrix = nn.Parameter(start)
 
     def features(self, x: Tensor) -> Tensor:

@@ -71,6 +71,8 @@ def learn(
     in `at_bounds`, and warned of unless the bound only says that a feature does not matter or that
     labels have no noise.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("learn follows gradients, which inference mode has none of; leave it")
     criterion = Rho() if criterion is None else criterion
     _check(kernel, x, y, criterion, nugget, learn_nugget, lr, rng)
     counts = dict(games=games, check_every=check_every, patience=patience, starts=starts)
@@ -79,10 +81,11 @@ def learn(
     checks.integer("steps", steps, least=0)
     x, y = checks.wide(x), checks.wide(y)
     y = y[:, (y != y[0]).any(0)]  # a constant output has no scale
-    seeds = torch.randint(2**62, (games,), generator=rng).tolist()
+    seeds = torch.randint(2**62, (games,), generator=rng, device="cpu").tolist()
     settings = Settings(steps, lr, check_every, patience, seeds)
     found = []
-    with tqdm(total=starts * steps, disable=not progress, desc="learning") as bar:
+    shown = tqdm(total=starts * steps, disable=not progress, desc="learning")
+    with shown as bar, torch.enable_grad():
         for start in range(starts):
             begin = copy.deepcopy(kernel).to(x.device)
             if start:
@@ -124,7 +127,7 @@ def _nugget(kernel, x, value, learned):
 def _scatter(kernel: ParametricKernel, rng: torch.Generator):
     """Multiply each positive parameter by a random factor, of logarithm N(0, 1)."""
     for _, positive in kernel.positives():
-        noise = torch.randn(positive.log.shape, generator=rng, dtype=torch.float64)
+        noise = torch.randn(positive.log.shape, generator=rng, dtype=torch.float64, device="cpu")
         positive.log.data.add_(noise.to(positive.log.device))
         positive.clamp()
 

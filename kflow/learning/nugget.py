@@ -23,7 +23,7 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
     checks.integer("most", most, least=2)
     checks.generator(rng)
     checks.choice("loss", loss, ("log_squared", "log_predictive"))
-    drawn = torch.randperm(len(x), generator=rng)[:most].to(x.device)
+    drawn = torch.randperm(len(x), generator=rng, device="cpu")[:most].to(x.device)
     x, y = checks.wide(x)[drawn], checks.wide(y)[drawn]
     y = y[:, (y != y[0]).any(0)]
     if y.shape[1] == 0:

@@ -20,7 +20,7 @@ class Positive(nn.Module):
         low, high = bounds
         checks.number(f"the lower bound of {name}", low, above=0)
         checks.number(f"the upper bound of {name}", high, above=low)
-        value = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
         if size is not None:
             if value.ndim > 1 or value.numel() not in (1, size):
                 raise ValueError(
@@ -34,8 +34,8 @@ class Positive(nn.Module):
                 "give other bounds or another start"
             )
         self.log = nn.Parameter(value.log())
-        self.register_buffer("low", torch.tensor(low, dtype=torch.float64).log())
-        self.register_buffer("high", torch.tensor(high, dtype=torch.float64).log())
+        self.register_buffer("low", torch.tensor(low, dtype=torch.float64, device="cpu").log())
+        self.register_buffer("high", torch.tensor(high, dtype=torch.float64, device="cpu").log())
 
     def forward(self) -> Tensor:
         """The positive value."""

@@ -69,7 +69,9 @@ class Posterior:
         mean, covariance = self.mean(x_new), self.covariance(x_new, noise)
         values, vectors = torch.linalg.eigh(covariance)  # singular where a new point is an old one
         root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
-        normal = torch.randn(size, *root.shape[:2], generator=rng, dtype=torch.float64)
+        normal = torch.randn(
+            size, *root.shape[:2], generator=rng, dtype=torch.float64, device="cpu"
+        )
         return mean + (root @ normal.to(root.device).unsqueeze(-1)).squeeze(-1).mT
 
     def leave_one_out(self) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
@@ -79,7 +81,7 @@ class Posterior:
 
     def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
         """The logarithm of the marginal likelihood of each output, at this or another amplitude."""
-        amplitude = self.amplitude if amplitude is None else torch.as_tensor(amplitude)
+        amplitude = self.amplitude if amplitude is None else amplitude.to(self.y)
         n = len(self.x)
         energy = (self.y * self.coefficients).sum(0) / amplitude
         log_determinant = 2 * self.factor.diagonal().log().sum() + n * amplitude.log()

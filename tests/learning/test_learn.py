@@ -203,3 +203,14 @@ def test_bad_arguments_are_refused_by_name(changed, message):
     given = dict(kernel=ARD(kflow.Gaussian, 3), x=X, y=Y, rng=seeded()) | changed
     with pytest.raises((ValueError, TypeError), match=message):
         learn(**given)
+
+
+def test_learning_follows_gradients_whatever_is_set_around_it():
+    def learned():
+        return learn(ARD(kflow.Gaussian, 3), X, Y, steps=5, rng=seeded()).nugget
+
+    free = learned()
+    with torch.no_grad():
+        assert learned() == free
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="inference mode"):
+        learned()
