@@ -12,6 +12,7 @@ import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+LARGEST = 16 + 60_000 * 28 * 28  # bytes of the largest of them
+TORCHVISION = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}
 MIRRORS = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -111,9 +114,10 @@ def read_checked(path: Path, key: str) -> bytes:
 
     The recompression does not matter; ValueError names the file if anything else differs.
     """
-    unpack = lzma.decompress if path.suffix == ".xz" else gzip.decompress
+    opened = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
     try:
-        content = unpack(path.read_bytes())
+        with opened(path, "rb") as file:
+            content = file.read(LARGEST + 1)  # a file made to unpack to far more is not unpacked
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{path} is corrupt ({error}): remove it and fetch it again") from error
     found, expected = hashlib.sha256(content).hexdigest(), checksums()[key]
@@ -147,17 +151,21 @@ def _one_hot(labels: Tensor) -> Tensor:
 
 
 def locate(name: str, file: str) -> Path:
-    """Find the full file in KFLOW_DATA, in Debian's folder, or download it."""
+    """Find the full file in KFLOW_DATA, in Debian's folder, or download it; packed or not.
+
+    In KFLOW_DATA it may be where torchvision puts it, in MNIST/raw or FashionMNIST/raw.
+    """
     folders = [Path(os.environ["KFLOW_DATA"])] if os.environ.get("KFLOW_DATA") else []
     for folder in (*folders, DEBIAN):
-        path = folder / name / f"{file}.gz"
-        if path.exists():
-            return path
+        for place in (name, TORCHVISION[name]):
+            for path in (folder / place / f"{file}.gz", folder / place / file):
+                if path.exists():
+                    return path
     try:
         return _download(name, f"{file}.gz")
     except (ImportError, OSError) as error:
         cures = [
-            f"set KFLOW_DATA to a folder that holds {name}/ with the four classic IDX .gz files",
+            f"set KFLOW_DATA to a folder with the four IDX files in {name}/ or {TORCHVISION[name]}/",
             "install pooch and connect to the internet: the files are downloaded once",
             "use the embedded images, full=False",
         ]
@@ -181,5 +189,5 @@ def _download(name: str, file: str) -> Path:
         try:
             return Path(pooch.retrieve(mirror + file, known_hash=None, fname=file, path=folder))
         except OSError as error:  # the next mirror may answer
-            errors.append(str(error))
-    raise OSError(f"no mirror answered: {'; '.join(errors)}")
+            errors.append(f"{urlsplit(mirror).hostname}: {type(error).__name__}")
+    raise OSError(f"no mirror answered, {'; '.join(errors)}")

@@ -103,3 +103,38 @@ def test_what_is_missing_is_said_with_the_extra_that_brings_it(code, missing, ex
 def test_the_command_info_runs_on_the_core_alone():
     done = run_on_the_core("from kflow.reproduce import main; raise SystemExit(main(['info']))")
     assert done.returncode == 0 and "the installation works" in done.stdout
+
+
+ELSEWHERE = """
+import os, sys, tempfile, warnings
+from pathlib import Path
+
+warnings.simplefilter("ignore")  # filelock says that its locks are softer here
+sys.modules["fcntl"] = None
+del os.O_DIRECTORY
+read = Path.read_text
+
+def text(path, *arguments, **options):
+    if str(path).startswith("/proc"):
+        raise FileNotFoundError(path)
+    return read(path, *arguments, **options)
+
+Path.read_text = text
+import torch, kflow
+
+x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+flow = kflow.KernelFlow(kflow.Gaussian(1.0), 10, kflow.MaxDisplacement(0.1), 1e-2)
+with tempfile.TemporaryDirectory() as folder:
+    for layers in (4, 8):
+        rng = torch.Generator().manual_seed(1)
+        flow.run(x, x[:, :1], layers, rng, checkpoint=Path(folder) / "flow.safetensors",
+                 keep_layers=Path(folder) / "layers")
+print("done")
+"""
+
+
+def test_the_library_works_without_fcntl_proc_or_open_folders_as_on_windows():
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "done\n", done.stderr[-2000:]

@@ -216,3 +216,36 @@ def test_the_embedded_images_are_drawn_again_from_the_full_sets_with_the_recorde
         assert content == data.read_checked(
             data.EMBEDDED / name / f"{file}.xz", f"embedded/{name}/{file}"
         )
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_full_sets_are_found_where_torchvision_puts_them_packed_or_not(small, packed):
+    place = small / data.TORCHVISION["fashion-mnist"]
+    place.parent.mkdir()
+    (small / "fashion-mnist").rename(place)
+    for path in [] if packed else list(place.glob("*.gz")):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert data.fashion_mnist(full=True).x.shape == (6000, 784)
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused_before_it_does(small, monkeypatch):
+    path = small / "mnist" / f"{data.FILES[0]}.gz"
+    monkeypatch.setattr(data, "LARGEST", 1000)
+    path.write_bytes(gzip.compress(bytes(10_000_000)))
+    with pytest.raises(ValueError, match="is corrupt"):
+        data.mnist(full=True)
+
+
+def test_a_download_that_fails_says_why_in_a_few_words(small, monkeypatch):
+    pooch = pytest.importorskip("pooch")
+
+    def retrieve(*_, **__):
+        raise ConnectionError("HTTPSConnectionPool(host=...): " + 500 * "x")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.delenv("KFLOW_DATA")
+    with pytest.raises(FileNotFoundError) as caught:
+        data.mnist(full=True)
+    assert "storage.googleapis.com: ConnectionError)" in str(caught.value)
+    assert len(str(caught.value)) < 450

@@ -91,3 +91,30 @@ def test_the_cell_that_papermill_injects_is_found_after_the_schema():
     )
     assert set(found) == {"layers", "gamma", "dataset", "plain", "seed"}
     assert injected == ["layers", "layrs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("-2E+4", -2e4), (".5e1", 5.0), ("1.0e-3", 1e-3), ("3", 3), ("e3", "e3")],
+)
+def test_a_number_in_a_file_is_a_number_however_it_is_written(tmp_path, text, value):
+    path = tmp_path / "set.yml"
+    path.write_text(f"nugget: {text}\n")
+    assert parameters.read_file(path) == {"nugget": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- 1", "must map names to values"),
+        ("a: [", "cannot be read as YAML"),
+        ("a: !!python/object:os.system x", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
+        ("#" * 70_000, "larger than 65536 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_parameters_is_refused(tmp_path, text, said):
+    path = tmp_path / "set.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"set.yml.*{said}"):
+        parameters.read_file(path)

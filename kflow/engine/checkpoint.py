@@ -167,6 +167,8 @@ def _digest(tensors: dict[str, Tensor], text: str) -> str:
 
 
 def _sync(path: Path):
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

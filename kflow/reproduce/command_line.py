@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from kflow import checks
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exits with 0, or 1 where a run or a check fails, or 2 for a wrong word."""
@@ -92,9 +90,6 @@ def _given(options, planned, schema) -> dict:
     """Parameters from the paper's file, then from --set, then from -p."""
     from kflow.figures import parameters
 
-    with checks.extra("notebooks"):
-        import yaml
-
     files = [planned.source.parent / "params" / f"{planned.name}.paper.yml"] * options.paper
     files += [options.set] if options.set else []
     given: dict[str, parameters.Value] = {}
@@ -102,7 +97,7 @@ def _given(options, planned, schema) -> dict:
         if not path.is_file():
             known = ", ".join(sorted(p.name for p in path.parent.glob("*.yml"))) or "none"
             raise FileNotFoundError(f"no file {path}; there are: {known}")
-        given |= yaml.safe_load(path.read_text()) or {}
+        given |= parameters.read_file(path)
     for name, text in options.p:
         if name not in schema:
             raise ValueError(f"unknown parameter {name!r}: {parameters.nearest(name, schema)}")
