@@ -10,6 +10,7 @@ import lzma
 import math
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -114,7 +115,7 @@ def read_checked(path: Path, key: str) -> bytes:
 
     The recompression does not matter; ValueError names the file if anything else differs.
     """
-    opened = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    opened: Callable = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
     try:
         with opened(path, "rb") as file:
             content = file.read(LARGEST + 1)  # a file made to unpack to far more is not unpacked
@@ -165,7 +166,7 @@ def locate(name: str, file: str) -> Path:
         return _download(name, f"{file}.gz")
     except (ImportError, OSError) as error:
         cures = [
-            f"set KFLOW_DATA to a folder with the four IDX files in {name}/ or {TORCHVISION[name]}/",
+            f"set KFLOW_DATA to a folder with four IDX files in {name}/ or {TORCHVISION[name]}/",
             "install pooch and connect to the internet: the files are downloaded once",
             "use the embedded images, full=False",
         ]

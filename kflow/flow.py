@@ -17,8 +17,8 @@ from kflow.engine import (
     Shards,
     State,
     Task,
-    arithmetic,
     memory,
+    precisions,
     transport,
 )
 from kflow.interpolation import Kernel
@@ -87,7 +87,7 @@ class LearnedMap:
     def __call__(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """F(x), by the layers."""
         cloud = self.frame.take(x.detach())
-        with arithmetic.ieee():
+        with precisions.ieee():
             for kept in self.layers or ():  # a folder gives them back on the CPU
                 layer = Layer(*(part.to(cloud.points) for part in kept))
                 transport.move(cloud.points, cloud.away, [layer], self.kernel, self.mixed)
@@ -115,9 +115,9 @@ class KernelFlow:
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
         checks.number("nugget", self.nugget, least=0)
-        if self.precision not in arithmetic.PRECISIONS:
+        if self.precision not in precisions.PRECISIONS:
             raise ValueError(
-                f"precision must be one of {', '.join(arithmetic.PRECISIONS)}, "
+                f"precision must be one of {', '.join(precisions.PRECISIONS)}, "
                 f"not {self.precision!r}"
             )
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
@@ -177,7 +177,7 @@ class KernelFlow:
                 else f"at layer {run.state.layer}{run.state.kept_text()}"
             )
 
-        with torch.no_grad(), arithmetic.ieee(), memory.explained(needed, x.device, reached):
+        with torch.no_grad(), precisions.ieee(), memory.explained(needed, x.device, reached):
             run = Run(task)
             run.go()
         state = run.state

@@ -4,7 +4,7 @@ import jaxtyping
 import pytest
 import torch
 
-from kflow.engine import arithmetic
+from kflow.engine import precisions
 
 PRECISIONS = {
     "cpu": ("float64", "float32", "mixed"),
@@ -103,5 +103,5 @@ def place(request, monkeypatch):
     """Every device in every precision it has."""
     name, precision = request.param
     if name == "cpu":  # without bf16 units too: the same rounding, by float32 products
-        monkeypatch.setattr(arithmetic, "uses_mixed", lambda asked, _: asked == "mixed")
+        monkeypatch.setattr(precisions, "uses_mixed", lambda asked, _: asked == "mixed")
     return Place(there(name), precision)

@@ -6,7 +6,7 @@ import torch
 
 import kflow
 from kflow import checks
-from kflow.engine import arithmetic
+from kflow.engine import precisions
 
 X, Y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.ones(6, 1)
 NOWHERE = torch.empty(6, 2, device="meta")
@@ -108,7 +108,7 @@ def test_a_device_without_float64_plays_its_games_on_the_cpu():
 
     assert checks.wide(OnMps()).dtype == torch.float64
     with pytest.warns(UserWarning, match="this mps has none, and the flow runs in float32"):
-        assert not arithmetic.uses_mixed("mixed", torch.device("mps"))
+        assert not precisions.uses_mixed("mixed", torch.device("mps"))
 
 
 def test_data_with_nothing_in_it_is_refused_with_its_shape():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kflow.engine import arithmetic
+from kflow.engine import precisions
 from kflow.paper import __main__ as command
 from kflow.paper import day, experiments, observing, runs, search
 
@@ -73,7 +73,7 @@ def test_a_part_that_fails_does_not_cost_the_others(few, monkeypatch, capsys):
 
 
 def test_the_time_of_a_layer_is_measured(tmp_path, capsys):
-    with contextlib.nullcontext() if arithmetic.has_bf16_tiles() else pytest.warns(UserWarning):
+    with contextlib.nullcontext() if precisions.has_bf16_tiles() else pytest.warns(UserWarning):
         day.layer(torch.device("cpu"), tmp_path, n=300, carried=20, layers=10)
     found = json.loads((tmp_path / "layer.json").read_text())
     assert found.keys() == {"mixed", "float32"} and min(found.values()) > 0

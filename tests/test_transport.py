@@ -7,7 +7,7 @@ import torch
 
 import kflow
 from kflow import data, game
-from kflow.engine import arithmetic, transport
+from kflow.engine import precisions, transport
 from kflow.engine.transport import Layer
 from tests import reference
 
@@ -117,22 +117,22 @@ def test_an_offset_adds_to_every_squared_distance(rng, device):
 
 
 def test_mixed_says_where_it_falls_back(monkeypatch):
-    monkeypatch.setattr(arithmetic, "has_bf16_tiles", lambda: False)
+    monkeypatch.setattr(precisions, "has_bf16_tiles", lambda: False)
     with pytest.warns(UserWarning, match="runs in float32"):
-        assert not arithmetic.uses_mixed("mixed", torch.device("cpu"))
+        assert not precisions.uses_mixed("mixed", torch.device("cpu"))
 
 
 def test_mixed_on_cuda_needs_a_torch_that_sums_bf16_products_in_float32(monkeypatch):
-    assert arithmetic.uses_mixed("mixed", torch.device("cuda"))
-    monkeypatch.setattr(arithmetic, "SUMS_BF16_WIDELY", False)
+    assert precisions.uses_mixed("mixed", torch.device("cuda"))
+    monkeypatch.setattr(precisions, "SUMS_BF16_WIDELY", False)
     with pytest.warns(UserWarning, match="torch .* cannot return their sums.*runs in float32"):
-        assert not arithmetic.uses_mixed("mixed", torch.device("cuda"))
+        assert not precisions.uses_mixed("mixed", torch.device("cuda"))
 
 
 def test_float32_stays_ieee_whatever_the_process_allows(rng):
     torch.set_float32_matmul_precision("medium")
     try:
-        with arithmetic.ieee():
+        with precisions.ieee():
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:

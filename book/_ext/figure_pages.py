@@ -5,7 +5,7 @@ import shutil
 from html import escape
 from pathlib import Path
 
-import figure_html
+import figure_parts
 from bs4 import BeautifulSoup
 from docutils import nodes
 
@@ -38,7 +38,7 @@ def _all(app):
     """Every staged figure, sorted by its number in the book, then by slug."""
     stage = Path(app.srcdir)
     slugs = sorted(path.name for path in (stage / "_figures").glob("*"))
-    found = [figure_html.read(stage, slug) for slug in slugs]
+    found = [figure_parts.read(stage, slug) for slug in slugs]
     return sorted(found, key=lambda f: _number(app.env, f.record["slug"]) or (10**6,))
 
 
@@ -57,7 +57,7 @@ def _images(figure, base, alt):
     tags = []
     for theme, mark in (("light", ""), ("dark", "-dark")):
         name = f"{figure.record['slug']}{mark}.png"
-        width, height = figure_html.size(figure.folder / name)
+        width, height = figure_parts.size(figure.folder / name)
         tags.append(
             f'<img class="only-{theme}" src="{base}{name}" alt="{escape(alt)}"{lazy} '
             f'width="{width}" height="{height}">'
@@ -72,7 +72,7 @@ def _card(env, figure):
         f'<li><a href="figures/{slug}/index.html">{images}'
         f"<strong>{_title(env, slug)}. {escape(record['title'])}</strong></a>"
         f"<span>{escape(record['claim'])}</span>"
-        f'<span class="kf-{figure.verdict}">{figure_html.VERDICTS[figure.verdict]}</span></li>'
+        f'<span class="kf-{figure.verdict}">{figure_parts.VERDICTS[figure.verdict]}</span></li>'
     )
 
 
@@ -164,13 +164,13 @@ def _page(env, figure, place, caption):
     return (
         f"<h1>{number}. {escape(record['title'])}</h1>"
         f'<figure class="kf-figure"><div class="kf-images">{_images(figure, "", record["alt"])}'
-        f"{figure_html.player(figure, '../') if record['frames'] else ''}</div>"
+        f"{figure_parts.player(figure, '../') if record['frames'] else ''}</div>"
         f"<figcaption>{caption}"
-        f'<div class="legend">{figure_html.line(figure, "")}</div></figcaption></figure>'
+        f'<div class="legend">{figure_parts.line(figure, "")}</div></figcaption></figure>'
         f"<p>{escape(record['claim'])}. "
         f'It is explained <a href="{place}">in its chapter</a>.</p>'
         "<h2>Does it regenerate?</h2>"
-        f"{figure_html.verdict_table(figure)}"
+        f"{figure_parts.verdict_table(figure)}"
         f'<script type="application/ld+json">{script}</script>'
     )
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from statistics import fmean, stdev
 
-import figure_html
+import figure_parts
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
@@ -54,7 +54,7 @@ class Claims(SphinxDirective):
 
 def staged(stage, slugs):
     """The figures among `slugs` that the chapters of this copy have made."""
-    return [figure_html.read(stage, s) for s in slugs if (stage / "_figures" / s).is_dir()]
+    return [figure_parts.read(stage, s) for s in slugs if (stage / "_figures" / s).is_dir()]
 
 
 def claim_row(stage, claim):

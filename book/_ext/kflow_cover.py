@@ -11,7 +11,7 @@ import json
 from html import escape
 from pathlib import Path
 
-import figure_html
+import figure_parts
 import numpy as np
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -38,7 +38,7 @@ class Cover(SphinxDirective):
     def run(self):
         """Build the picture; an unknown figure is a warning."""
         try:
-            figure = figure_html.read(Path(self.env.srcdir), self.arguments[0])
+            figure = figure_parts.read(Path(self.env.srcdir), self.arguments[0])
         except records.RecordError as error:
             return [self.state.document.reporter.warning(str(error), line=self.lineno)]
         self.env.note_dependency(str(figure.folder / "record.json"))

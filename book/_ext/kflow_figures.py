@@ -5,13 +5,13 @@
     {number}`flow-error-by-depth/error_last|.1%`     a number of the figure's record, formatted
     {setting}`0.1`                                   a chosen value, not a result
 
-figure_pages.py makes the pages of the figures, figure_html.py the line below each figure.
+figure_pages.py makes the pages of the figures, figure_parts.py the line below each figure.
 """
 
 from pathlib import Path
 
-import figure_html
 import figure_pages
+import figure_parts
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util import logging
@@ -50,7 +50,7 @@ class Figure(SphinxDirective):
         """Build the figure node from the record that the chapter has published."""
         slug = self.arguments[0]
         try:
-            figure = figure_html.read(Path(self.env.srcdir), slug)
+            figure = figure_parts.read(Path(self.env.srcdir), slug)
         except records.RecordError as error:
             return [self.state.document.reporter.warning(str(error), line=self.lineno)]
         self.env.note_dependency(str(figure.folder / "record.json"))
@@ -64,19 +64,19 @@ class Figure(SphinxDirective):
                 uri=f"/_figures/{slug}/{name}",
                 alt=figure.record["alt"],
                 classes=[f"only-{theme}"],
-                size=figure_html.size(figure.folder / name),
+                size=figure_parts.size(figure.folder / name),
             )
             images += image
             if theme == "dark":  # hidden in the light, and then not loaded
                 image["loading"] = "lazy"
         if figure.record["frames"]:
-            player = figure_html.player(figure, "figures/")
+            player = figure_parts.player(figure, "figures/")
             images += nodes.raw("", player, format="html")
         shown += images
         caption = nodes.caption("", "", nodes.strong("", figure.record["title"] + ". "))
         caption += self._inline(figure.record["caption"])
         shown += caption
-        line = nodes.raw("", figure_html.line(figure, f"figures/{slug}/"), format="html")
+        line = nodes.raw("", figure_parts.line(figure, f"figures/{slug}/"), format="html")
         shown += nodes.legend("", line)
         if _is_chapter(self.env.docname):  # elsewhere it is shown again, without a number
             shown["names"].append(nodes.fully_normalize_name(slug))
@@ -115,7 +115,7 @@ class Number(SphinxRole):
         address, _, spec = self.text.partition("|")
         slug, _, name = address.partition("/")
         try:
-            figure = figure_html.read(Path(self.env.srcdir), slug)
+            figure = figure_parts.read(Path(self.env.srcdir), slug)
             if name not in figure.numbers:
                 close = parameters.nearest(name, figure.numbers)
                 raise records.RecordError(f"figure {slug!r} has no quantity {name!r}: {close}")
@@ -149,7 +149,7 @@ def add_run_box(app, doctree):
         return
     schema = parameters.of_notebook(ROOT / "notebooks" / f"{app.env.docname}.ipynb")
     paper = (ROOT / "notebooks" / "params" / f"{app.env.docname}.paper.yml").is_file()
-    box = figure_html.run_box(app.env.docname, schema, paper)
+    box = figure_parts.run_box(app.env.docname, schema, paper)
     next(doctree.findall(nodes.section)).append(nodes.raw("", box, format="html"))
 
 

@@ -3,8 +3,8 @@
 `kflow.flow` is its only user in the library; what stands outside asks for what is named here.
 """
 
-from kflow.engine import arithmetic as arithmetic
 from kflow.engine import memory as memory
+from kflow.engine import precisions as precisions
 from kflow.engine import shards as shards
 from kflow.engine import transport as transport
 from kflow.engine.frame import Frame as Frame

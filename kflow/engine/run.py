@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kflow import checks
-from kflow.engine import arithmetic, reach, saving
+from kflow.engine import precisions, reach, saved_state
 from kflow.engine.checkpoint import Checkpoint
 from kflow.engine.frame import Cloud, Frame
 from kflow.engine.layers import store
@@ -109,8 +109,8 @@ class Run:
         self.carried_shards = Shards.of(len(task.carried), task.group)
         checks.batch_size(flow.n_fine, self.shards.total)
         dtype = torch.float64 if flow.precision == "float64" else torch.float32
-        self.mixed = arithmetic.uses_mixed(flow.precision, x.device)
-        self.identity = saving.Identity(task, self.mixed, self.shards, self.carried_shards)
+        self.mixed = precisions.uses_mixed(flow.precision, x.device)
+        self.identity = saved_state.Identity(task, self.mixed, self.shards, self.carried_shards)
         radial = isinstance(flow.kernel, Radial)
         self.frame = Frame.of(x, dtype, radial, self.shards)
         self.state = Moving(self.frame.take(x), self.frame.take(task.carried), task.rng.get_state())
@@ -144,7 +144,7 @@ class Run:
     def _go(self, checkpoint: Checkpoint | ShardedCheckpoint | None):
         task, state = self.task, self.state
         if checkpoint:
-            saving.resume(checkpoint, self.identity, state, self.kept)
+            saved_state.resume(checkpoint, self.identity, state, self.kept)
             task.rng.set_state(state.generator)
         shown = Progress(task.progress and self.shards.rank == 0, state.layer, task.layers)
         saved = time.monotonic()
@@ -160,7 +160,7 @@ class Run:
             state.eps += block.eps
             self._observe()
             if checkpoint and self._is_due(saved):
-                saving.save(checkpoint, self.identity, state, self.shards)
+                saved_state.save(checkpoint, self.identity, state, self.shards)
                 saved = time.monotonic()
             shown(state.layer, state.rho[-1])
         self.shards.together(lambda: None)  # no rank leaves before the others have written

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow.engine import fused
-from kflow.engine.arithmetic import has_bf16_tiles
+from kflow.engine.precisions import has_bf16_tiles
 from kflow.interpolation import Kernel
 from kflow.kernels import Gaussian, Radial
 

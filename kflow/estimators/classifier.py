@@ -7,7 +7,7 @@ import torch
 
 from kflow import checks
 from kflow.classify import draw_per_class
-from kflow.estimators import inputs
+from kflow.estimators import inputs, storage
 from kflow.estimators.pairs import tell_apart
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian
@@ -29,7 +29,7 @@ FEWEST = 10  # held-out points that can choose
 
 
 class KernelFlowClassifier(
-    ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    storage.Saved, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Classify by the interpolants of a few points after a flow that used all of them.
 
@@ -52,6 +52,8 @@ class KernelFlowClassifier(
     votes, (n, classes): no probabilities, so there is no predict_proba;
     sklearn.calibration.CalibratedClassifierCV makes some of it.
     """
+
+    _parts, _restore = storage.parts_of_classifier, storage.restore_classifier
 
     def __init__(
         self,
@@ -118,20 +120,6 @@ class KernelFlowClassifier(
         scores = self.decision_function(X)
         best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(int)
         return self.classes_[best]
-
-    def save(self, path):
-        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
-        from kflow.estimators.storage import save_classifier
-
-        check_is_fitted(self)
-        save_classifier(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """The fitted model that `save` wrote; ValueError where the file is another."""
-        from kflow.estimators.storage import load_classifier
-
-        return load_classifier(cls, path)
 
     @property
     def predict_proba(self):

@@ -5,7 +5,7 @@ import torch
 
 from kflow import checks
 from kflow.engine import memory
-from kflow.estimators import choices, inputs
+from kflow.estimators import choices, inputs, storage
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
 with checks.extra("sklearn"):
@@ -15,7 +15,7 @@ with checks.extra("sklearn"):
 CALIBRATED = 4000  # points from which the amplitude is taken
 
 
-class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Kriging with a learned kernel: predictions with error bars, for one output or several.
 
     `predict(X, return_std=True)` is the uncertainty of the function, as with scikit-learn's
@@ -30,6 +30,8 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     with refit_nugget the learned one is chosen anew in the end by leaving one out. All points
     predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
     """
+
+    _parts, _restore = storage.parts_of_regressor, storage.restore_regressor
 
     def __init__(
         self,
@@ -113,20 +115,6 @@ class KernelFlowRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         mean, _ = self.posterior_.leave_one_out()
         return self._shaped(self._numpy(mean) * self.y_scale_ + self.y_mean_)
-
-    def save(self, path):
-        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
-        from kflow.estimators.storage import save_regressor
-
-        check_is_fitted(self)
-        save_regressor(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """The fitted model that `save` wrote; ValueError where the file is another."""
-        from kflow.estimators.storage import load_regressor
-
-        return load_regressor(cls, path)
 
     def _standardise(self, X, y):  # noqa: N803
         self.mean_, scale = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)

@@ -17,6 +17,9 @@ from kflow.flow import LearnedMap
 from kflow.learning import condition
 from kflow.learning.storage import describe, rebuild
 
+with checks.extra("sklearn"):
+    from sklearn.utils.validation import check_is_fitted
+
 FORMAT = "kflow-estimator-1"
 PLAIN = (str, int, float, bool, type(None))
 PAIRS = ("x", "coefficients", "constants")
@@ -60,23 +63,41 @@ def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
     return model, header, tensors
 
 
-def save_regressor(model, path):
-    """Write a fitted regressor; ValueError where its kernel cannot be written."""
+class Saved:
+    """`save` and `load` of an estimator: one file of safetensors, no pickle.
+
+    `_parts()` are the settings and the tensors of a fit, `_restore(settings, tensors)` takes them.
+    """
+
+    def save(self, path):
+        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
+        check_is_fitted(self)
+        write(path, self, *self._parts())
+
+    @classmethod
+    def load(cls, path):
+        """The fitted model that `save` wrote; ValueError where the file is another."""
+        model, settings, tensors = read(path, cls)
+        model._restore(settings, tensors)
+        return model
+
+
+def parts_of_regressor(model) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Its settings and tensors; ValueError where its kernel cannot be written."""
     kernel, parameters = describe(model.kernel_)
     posterior = model.posterior_
     tensors = {name: getattr(posterior, name) for name in ("x", "y", "amplitude")}
     tensors |= {name: torch.from_numpy(np.asarray(getattr(model, name))) for name in NUMBERS}
     tensors |= {f"kernel.{name}": value for name, value in parameters.items()}
     settings = {"kernel": kernel, "nugget": model.nugget_, "one_output": model._one_output}
-    write(path, model, settings | {"n_iter": model.n_iter_}, tensors)
+    return settings | {"n_iter": model.n_iter_}, tensors
 
 
-def load_regressor(cls, path):
-    """The regressor that `save_regressor` wrote, without the history of its learning.
+def restore_regressor(model, settings, tensors):
+    """Give a regressor its fit back, without the history of its learning.
 
     Its Gram matrix is factored again: it would be far larger than all the rest of the file.
     """
-    model, settings, tensors = read(path, cls)
     for name in NUMBERS:
         setattr(model, name, tensors.pop(name).numpy())
     prefix = "kernel."
@@ -86,11 +107,10 @@ def load_regressor(cls, path):
     model.history_ = None
     model.posterior_ = condition(model.kernel_, nugget=model.nugget_, **tensors)
     model._describe()
-    return model
 
 
-def save_classifier(model, path):
-    """Write a fitted classifier: its map, layer by layer, and its interpolants."""
+def parts_of_classifier(model) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Its settings and tensors: its map, layer by layer, and its interpolants."""
     flow, pairs = model.map_, model.pairs_
     z, c = zip(*flow.layers, strict=True) if model.layers_ else ((), ())
     tensors = {"z": torch.stack(z), "c": torch.stack(c)} if z else {}
@@ -105,12 +125,11 @@ def save_classifier(model, path):
         "nugget": pairs.nugget,
         "layers": model.layers_,
     }
-    write(path, model, settings, tensors)
+    return settings, tensors
 
 
-def load_classifier(cls, path):
-    """The classifier that `save_classifier` wrote, which predicts and transforms."""
-    model, settings, tensors = read(path, cls)
+def restore_classifier(model, settings, tensors):
+    """Give a classifier its fit back: it predicts and transforms."""
     place = checks.device(model.device)
     tensors = {name: value.to(place) for name, value in tensors.items()}
     model.kernel_ = rebuild(settings["kernel"], {})
@@ -124,4 +143,3 @@ def load_classifier(cls, path):
     parts = (tensors[name] for name in PAIRS)
     model.pairs_ = Pairs(model.kernel_, *parts, len(classes), settings["nugget"])
     model.layers_, model.interp_nugget_ = settings["layers"], settings["nugget"]
-    return model

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kflow.engine import arithmetic
+from kflow.engine import precisions
 from kflow.figures import provenance
 from tests.bench import layers, memory, problem, ranks, rivals, roofline
 from tests.bench.accuracy import accuracy
@@ -50,7 +50,7 @@ def measure(device: str, sizes: Sizes) -> tuple[dict, list[list[float]]]:
     """The record of one run, and the single times of each of its rows."""
     start, load = time.monotonic(), os.getloadavg()
     bench = Bench(device)
-    with arithmetic.ieee():
+    with precisions.ieee():
         for part in PARTS:
             part(bench, sizes)
     record = {

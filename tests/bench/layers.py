@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from kflow.engine import arithmetic
+from kflow.engine.precisions import uses_mixed
 from tests.bench.clock import Bench, Case
 from tests.bench.problem import Problem, digits
 from tests.bench.sizes import Sizes
@@ -47,7 +47,7 @@ def precisions(device: torch.device) -> list[str]:
     """The precisions that this device computes in; without bf16 units mixed is float32."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mixed = arithmetic.uses_mixed("mixed", device)
+        mixed = uses_mixed("mixed", device)
     return ["float64", "float32", *["mixed"] * mixed]
 
 
