@@ -115,9 +115,9 @@ def read_checked(path: Path, key: str) -> bytes:
 
     The recompression does not matter; ValueError names the file if anything else differs.
     """
-    opened: Callable = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    openers: dict[str, Callable] = {".xz": lzma.open, ".gz": gzip.open, "": open}
     try:
-        with opened(path, "rb") as file:
+        with openers[path.suffix](path, "rb") as file:
             content = file.read(LARGEST + 1)  # a file made to unpack to far more is not unpacked
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{path} is corrupt ({error}): remove it and fetch it again") from error
