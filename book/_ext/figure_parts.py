@@ -151,8 +151,16 @@ def _record(record, origin, base):
         f"<dt>numbers</dt><dd>{record['dtype']} on {record['device']}</dd>"
         f"<dt>source</dt><dd>{made}</dd>"
         f"<dt>machine</dt><dd>{escape(machine['cpu'])}, {machine['threads']} threads</dd>"
+        f"{_checked(record['slug'])}"
         f"<dt>chapter so far</dt><dd>{origin['seconds']:.0f} s</dd></dl>"
     )
+
+
+def _checked(slug):
+    """Where else the numbers of the published record were made again and agreed."""
+    path = PUBLISHED / slug / "provenance.json"
+    places = records.read_json(path).get("checked_on", []) if path.is_file() else []
+    return f"<dt>also agreed on</dt><dd>{escape('; '.join(places))}</dd>" if places else ""
 
 
 def verdict_table(figure):
