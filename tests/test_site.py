@@ -23,6 +23,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.links, self.ids, self.loads, self.images, self.head = [], [], [], [], []
+        self.policies, self.handlers = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -33,6 +34,9 @@ class Page(HTMLParser):
             self.links.append(values["href"])
         if tag == "img":
             self.images.append(values)
+        self.handlers += [name for name in values if name.startswith("on")]
+        if tag == "meta" and values.get("http-equiv") == "Content-Security-Policy":
+            self.policies.append(values["content"])
         if tag == "meta":
             self.head.append(values.get("property") or values.get("name"))
         if tag == "link":
@@ -79,6 +83,15 @@ def test_no_page_loads_anything_from_elsewhere(site):
         assert not [u for u in page.loads if re.match(r"(https?:)?//", u)], name
     for path in (built() / "_static").rglob("kflow*.css"):
         assert "http" not in path.read_text()
+
+
+def test_every_page_has_a_policy_that_allows_its_own_scripts_alone(site):
+    for name, page in site.items():
+        (policy,) = page.policies
+        (scripts,) = [rule for rule in policy.split("; ") if rule.startswith("script-src ")]
+        assert "unsafe" not in scripts and "*" not in policy and "http" not in policy, name
+        assert scripts.count("sha256-") <= 16, name
+        assert not page.handlers, f"{name} has handlers that its policy forbids: {page.handlers}"
 
 
 def test_an_id_stands_once_on_a_page(site):
