@@ -168,7 +168,7 @@ def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None)
     beside = path.with_suffix(".writing")
     if arrays is not None:
         with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # the stub has no **
         os.replace(beside, path.with_suffix(".npz"))
     beside.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(beside, path)

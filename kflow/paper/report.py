@@ -113,7 +113,7 @@ def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | 
     record = read_record("baselines", start)
     if record is None:
         return None
-    found = {}
+    found: dict[str, float] = {}
     for name, part in record[0]["parts"].items():
         of, method = name.split()
         if of == dataset:
