@@ -62,7 +62,7 @@ TESTS = {
     "learning/storage": ("test_regressor", "test_classifier"),
 }
 OPTIONS = ("-x", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-o", "addopts=")
-SLOW = 3.0  # seconds; tests that take longer are not asked
+SLOW = 5.0  # seconds; tests that take longer are not asked
 MEMORY = 4 * 2**30
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit statuses of a child
 
