@@ -35,7 +35,7 @@ from tests.stress.mutants import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "book/records/stress/mutation.json"
 REASONS = Path(__file__).with_name("survivors.toml")
-FLOW = ("test_flow", "test_transport", "test_graphs")
+FLOW = ("test_flow", "test_transport", "test_memory")
 LEARNING = tuple(
     f"learning/test_{name}" for name in ("kernels", "criteria", "nugget", "posterior", "learn")
 )
@@ -223,7 +223,8 @@ def attempt(module: str, seed: int, share: float, ends: float) -> dict:
     chosen = random.Random(seed).sample(found, round(share * len(found)))
     trials = Trials(module, chosen, ends)
     sys.settrace(trials.trace)
-    status = pytest.main([*OPTIONS, *(f"tests/{name}.py" for name in TESTS[module])], [trials])
+    files = [f"tests/{name}.py" for name in (*TESTS[module], "test_signatures")]
+    status = pytest.main([*OPTIONS, *files], [trials])
     sys.settrace(None)
     if status != pytest.ExitCode.OK:
         raise SystemExit(f"the tests of {module} could not be run: {status!r}")
