@@ -60,12 +60,12 @@ def __getattr__(name):
         from kflow import estimators
 
         return getattr(estimators, name)
-    if name == "forecasting":
-        from kflow import forecasting
+    if name == "forecasting":  # "from kflow import" would ask here again
+        import kflow.forecasting as forecasting
 
         return forecasting
     if name == "learning":
-        from kflow import learning
+        import kflow.learning as learning
 
         return learning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import kflow
+from kflow import classify
 
 
 @pytest.fixture
@@ -47,6 +48,24 @@ def test_one_output_is_classified_by_its_sign(clusters, rng):
     assert kflow.error_rate(
         kflow.Gaussian(2.0), x, one, x_test, one_test, 2, rng, 1e-6, per_class=True
     ) <= 1 / 3  # fmt: skip
+
+
+def test_as_many_points_are_drawn_as_asked(rng):
+    y = torch.eye(3)[torch.arange(12) % 3]
+    drawn = classify.positions(y, 5, False, rng)
+    assert len(drawn) == len(drawn.unique()) == 5
+    drawn = classify.positions(y, 6, True, rng)
+    assert len(drawn.unique()) == 6 and torch.equal(y[drawn].sum(0), torch.full((3,), 2.0))
+    assert torch.equal(classify.positions(y, 12, True, rng).sort().values, torch.arange(12))
+    assert torch.equal(classify.draw_per_class(y[:4], 2, rng).sort().values, torch.arange(4))
+
+
+def test_labels_of_one_column_are_two_classes(rng):
+    y = torch.tensor([[-1.0], [0.0], [0.5], [2.0]])
+    assert classify.classes(y).tolist() == [0, 0, 1, 1]
+    assert sorted(classify.positions(y, 4, True, rng).tolist()) == [0, 1, 2, 3]
+    drawn = classify.positions(y, 2, True, rng)
+    assert classify.classes(y[drawn]).tolist() == [0, 1]
 
 
 def test_the_table_is_average_min_max_and_standard_deviation_over_layers():

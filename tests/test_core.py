@@ -100,6 +100,14 @@ def test_what_is_missing_is_said_with_the_extra_that_brings_it(code, missing, ex
     assert brings & {canonical(name) for name in packages_distributions()[missing]}
 
 
+@pytest.mark.parametrize("room", ["forecasting", "learning"])
+@pytest.mark.parametrize("code", ["from kflow import {0}", "import kflow; kflow.{0}"])
+def test_a_room_is_imported_when_it_is_first_asked_for(room, code):
+    said = code.format(room) + f"; import sys; print(sys.modules['kflow.{room}'].__name__)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == f"kflow.{room}\n", done.stderr[-500:]
+
+
 def test_the_command_info_runs_on_the_core_alone():
     done = run_on_the_core("from kflow.reproduce import main; raise SystemExit(main(['info']))")
     assert done.returncode == 0 and "the installation works" in done.stdout
