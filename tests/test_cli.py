@@ -17,7 +17,7 @@ CELLS = [
         "fail: bool = False  # stop with an error",
         ["parameters"],
     ),
-    ('figures.begin("tiny")', []),
+    ('chapter = figures.begin("tiny")', []),
     (
         """
 def draw():
@@ -27,10 +27,10 @@ def draw():
 
 
 assert not fail, "asked to fail"
-figures.publish(
+chapter.publish(
     "tiny-line", draw, title="A line", claim="It is straight", caption="A line", alt="A line",
-    data={"y": [0, layers]}, columns={"y": "height"}, seeds=[0],
-    quantities=[figures.quantity("height", layers, kind="close", rtol=1e-3)],
+    data={"y": ([0, layers], "height")}, seeds=[0],
+    quantities=[chapter.quantity("height", layers, kind="close", rtol=1e-3)],
 )
 """,
         [],

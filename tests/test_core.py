@@ -85,7 +85,7 @@ def test_the_whole_theory_runs_on_the_core_alone(tmp_path):
     [
         ("import kflow; kflow.KernelFlowClassifier", "sklearn", "sklearn"),
         ("import kflow; kflow.error_table({})", "pandas", "notebooks"),
-        ("from kflow import figures; figures.publish", "matplotlib", "notebooks"),
+        ("from kflow import figures; figures.begin", "matplotlib", "notebooks"),
         ("from kflow.reproduce import plans; plans.plan('flow')", "nbformat", "notebooks"),
         ("from kflow.paper import report", "pandas", "notebooks"),
     ],

@@ -76,7 +76,13 @@ def test_a_committed_notebook_has_no_outputs(name):
 def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
     code = cells(ROOT / f"notebooks/{name}.ipynb")
     [at] = [i for i, cell in enumerate(code) if "parameters" in tags(cell)]
-    assert f'figures.begin("{name}"' in code[at + 1].source
+    assert f'chapter = figures.begin("{name}"' in code[at + 1].source
+
+
+@each
+def test_a_cell_is_a_screen_at_most(name):
+    lines = [len(cell.source.splitlines()) for cell in cells(ROOT / f"notebooks/{name}.ipynb")]
+    assert max(lines) <= 45, f"cell {lines.index(max(lines))} has {max(lines)} lines"
 
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)

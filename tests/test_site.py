@@ -10,6 +10,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 import kflow
+from kflow.paper.experiments import Experiment
+from kflow.paper.record import Reading, Run
 from tests.site import NAMES, ROOT, built, module, pages
 
 pytestmark = pytest.mark.site
@@ -218,10 +220,9 @@ def test_a_table_of_the_source_takes_its_own_run_once_that_is_finished(layers, n
     import kflow_claims
 
     def run(of, last):
-        settings = {"layers": last, "tables": [[last - 10, last, 10]]}
-        return {"name": of, "settings": settings, "by_layer": {
-            str(k): {"error_10": error} for k, error in ((last - 10, 0.1), (last, 0.2))
-        }}  # fmt: skip
+        settings = Experiment("mnist", last, ((last - 10, last, 10),))
+        at = {k: Reading({10: error}, 1, 2) for k, error in ((last - 10, 0.1), (last, 0.2))}
+        return Run(of, settings, 1, "", 1, 1, "", "", at, {})
 
     runs = {"other": run("other", 12_000), "small": layers and run("small", layers)}
     monkeypatch.setattr(kflow_claims, "paper_run", runs.get)

@@ -162,7 +162,7 @@ def _digest(tensors: dict[str, Tensor], text: str) -> str:
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
         sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 

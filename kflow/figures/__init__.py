@@ -1,9 +1,9 @@
 """What a notebook publishes: figures with their data, their numbers and where they were made.
 
-A chapter begins with `begin("flow")` and publishes each figure by a slug that never changes.
+`chapter = begin("flow")` opens a chapter, and `chapter.publish` makes its figures.
 """
 
-__all__ = ["begin", "color", "publish", "quantity"]
+__all__ = ["Chapter", "begin", "color"]
 
 
 def __getattr__(name):

@@ -2,9 +2,8 @@
 
 A line reads `layers: int = 500  # [1, 100000] layers of the flow`: a name, a type, a default, the
 range that is allowed and the meaning. A last `(75 % of the time)` or `(20 % of the memory)` says
-how much of a run at the defaults is in proportion to it, for `kflow.reproduce.cost`. The runner
-(`python -m kflow run`), the notebook's first cell (`kflow.figures.begin`) and the box "run it
-yourself" of each chapter use the same schema.
+how much of a run at the defaults is in proportion to it, for `kflow.reproduce.cost`. `kflow run`,
+`kflow.figures.begin` and the box "run it yourself" of each chapter use the same schema.
 """
 
 import ast
@@ -194,9 +193,8 @@ def _schema_or_nothing(source: str) -> Schema:
         nodes = ast.parse(source).body
     except SyntaxError:  # a cell with IPython magics
         return {}
-    if nodes and all(isinstance(node, ast.AnnAssign) for node in nodes):
-        return parse(source)
-    return {}
+    annotated = nodes and all(isinstance(node, ast.AnnAssign) for node in nodes)
+    return parse(source) if annotated else {}
 
 
 def read_file(path: Path) -> dict[str, Value]:

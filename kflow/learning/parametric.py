@@ -15,6 +15,9 @@ from kflow import checks
 class Positive(nn.Module):
     """A positive parameter, or a vector of them: learned as its logarithm, kept within bounds."""
 
+    low: Tensor  # the logarithms of the bounds
+    high: Tensor
+
     def __init__(self, name: str, value, bounds: tuple[float, float], size: int | None = None):
         super().__init__()
         low, high = bounds

@@ -47,8 +47,10 @@ def against_the_talk(
         (ours, -0.14, "blue", "o", "ours, with its range"),
     ):
         spread = 100 * np.stack([table["average"] - table["min"], table["max"] - table["average"]])
-        style = dict(fmt=marker, color=color(name), ms=5, elinewidth=3, label=label)
-        ax.errorbar(100 * table["average"], rows + shift, xerr=spread.clip(0), **style)
+        ax.errorbar(
+            100 * table["average"], rows + shift, xerr=spread.clip(0),
+            fmt=marker, color=color(name), ms=5, elinewidth=3, label=label,
+        )  # fmt: skip
     if first := [(100 * without[k], r) for k, r in _layer_0(theirs, rows) if k in without]:
         ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best settings")
     for name, (label, line) in WITHOUT.items():
@@ -56,7 +58,7 @@ def against_the_talk(
             ax.axvline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
     ax.set(xscale="log", xlabel="wrong test images (%)", ylabel="$N_I$")
     ax.set_yticks(rows, theirs.index)
-    ax.set_xticks(ticks, ticks)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     fig.legend(fontsize=8, ncols=3, loc="outside upper center")
     return fig
