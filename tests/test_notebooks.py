@@ -142,6 +142,26 @@ def test_an_announced_cost_is_within_a_factor_of_two(name):
     assert announced.seconds / 4 < taken < 4 * announced.seconds
 
 
+FEWER = {  # instructions: another processor, as far as one can be had here
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "COMPATIBLE",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@pytest.mark.slow
+def test_a_chapter_agrees_on_a_processor_of_fewer_instructions(tmp_path, monkeypatch):
+    for name in ("notebooks", "book", "_toc.yml", "constraints.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name, value in FEWER.items():
+        monkeypatch.setenv(name, value)
+    report = verify(["game"], tmp_path, progress=False)
+    assert report.passed, report.table()
+    made = next(tmp_path.glob("_build/executions/game/*/output/figures/game-in-the-plane"))
+    assert read_json(made / "provenance.json")["hardware"]["instructions"].startswith("DEFAULT")
+
+
 def test_every_published_number_is_made_again(capsys):
     report = verify((), ROOT, progress=False)
     with capsys.disabled():
