@@ -9,7 +9,8 @@ import nbformat
 import pytest
 import torch
 
-from kflow.reproduce import execution, main, plans
+from kflow.figures import parameters
+from kflow.reproduce import cost, execution, main, plans
 
 CELLS = [
     ("import matplotlib.pyplot as plt\n\nfrom kflow import figures", []),
@@ -128,6 +129,21 @@ def test_an_unknown_slug_is_refused_with_the_nearest(book, capsys, command):
 def test_a_wrong_parameter_is_refused_before_anything_runs(book, capsys, given, message):
     assert main(["run", "tiny", *given]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_shares_of_one_part_multiply_and_those_of_others_add(monkeypatch, tmp_path):
+    schema = parameters.parse(
+        "a: int = 10  # [1, 99] (50 % of the time, in the flow)\n"
+        "b: int = 4   # [1, 99] (40 % of the time, in the flow) (20 % of the memory)\n"
+        "c: int = 3   # [1, 99] (10 % of the time, doubled by each)\n"
+        "d: int = 7   # [1, 99] no share"
+    )
+    monkeypatch.setattr(cost, "_before", lambda name, root: (100.0, 10.0))
+    estimate = cost.estimate("tiny", schema, {"a": 20, "b": 12, "c": 5, "d": 9}, tmp_path)
+    # the flow: 1.5 * 1.8 = 2.7; c: 1 + 0.1 * (4 - 1) = 1.3
+    assert estimate.seconds == pytest.approx(100 * (1 + 1.7 + 0.3))
+    assert estimate.megabytes == pytest.approx(10 * 1.4)
+    assert estimate.scaled == ["a", "b", "c"]
 
 
 def test_the_cost_follows_the_share_that_the_parameter_declares(book, capsys):

@@ -7,9 +7,10 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from kflow import figures
-from kflow.figures import records
+from kflow.figures import drawing, records
 
 DATA = {
     "layer": (np.arange(3), "layers moved so far"),
@@ -136,6 +137,14 @@ def test_an_incomplete_figure_is_refused(output, changes, message):
 def test_a_quantity_that_could_not_be_compared_is_refused(rule):
     with pytest.raises(ValueError):
         flow().quantity("q", **rule)
+
+
+@pytest.mark.parametrize(("theme", "ground"), [("light", "#ffffff"), ("dark", "#14171a")])
+def test_a_map_of_both_signs_has_the_colour_of_the_page_at_zero(theme, ground):
+    with drawing.drawing(theme, "slug"):
+        shades = figures.diverging("red", "blue")
+        ends = figures.color("red"), figures.color("blue")
+    assert [to_hex(shades(x)) for x in (0.0, 0.5, 1.0)] == [ends[0], ground, ends[1]]
 
 
 def test_an_unknown_colour_is_refused_with_the_nearest():

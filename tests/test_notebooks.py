@@ -127,7 +127,19 @@ def test_a_figure_has_a_caption_an_alternative_text_and_its_data(name):
         assert list(folder.glob("*.csv")) + list(folder.glob("*.npz")), folder.name
 
 
-SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}}
+FIXED = {"interpolation", "settings"}  # drawings take their time
+
+
+@each
+def test_a_chapter_declares_what_its_time_grows_with(name):
+    parts = {}
+    for key, p in parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb").items():
+        part = p.shares.part or key
+        parts[part] = max(parts.get(part, 0), p.shares.time)
+    assert (sum(parts.values()) == 0) is (name in FIXED) and sum(parts.values()) <= 1
+
+
+SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}, "why_rho": {"layers": 50}}
 
 
 @pytest.mark.slow

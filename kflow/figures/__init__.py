@@ -3,7 +3,7 @@
 `chapter = begin("flow")` opens a chapter, and `chapter.publish` makes its figures.
 """
 
-__all__ = ["Chapter", "begin", "color"]
+__all__ = ["Chapter", "begin", "color", "diverging"]
 
 
 def __getattr__(name):
@@ -11,5 +11,5 @@ def __getattr__(name):
     if name in __all__:
         from kflow.figures import chapter, drawing
 
-        return getattr(drawing if name == "color" else chapter, name)
+        return getattr(chapter if name in ("Chapter", "begin") else drawing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

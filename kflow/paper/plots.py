@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kflow import checks
-from kflow.figures.drawing import color
+from kflow.figures.drawing import color, diverging
 
 with checks.extra("notebooks"):
     import matplotlib.pyplot as plt
@@ -173,13 +173,18 @@ def along_depth(
     return fig
 
 
+def show_image(ax, image, vmax: float):
+    """28 x 28 values, blue above zero and red below."""
+    signed = diverging("red", "blue")
+    ax.imshow(image.reshape(28, 28), cmap=signed, vmin=-vmax, vmax=vmax, interpolation="nearest")
+
+
 def wall(layers: Sequence[int], images, vmax: float = 1.2, size: float = 0.66):
     """Rows of images, (rows, images, pixels), each row beside its number of layers."""
     fig, axes = plt.subplots(len(layers), len(images[0]), figsize=(7.5, size * len(layers)))
     for row, k, shown in zip(axes, layers, images, strict=True):
         for ax, image in zip(row, shown, strict=True):
-            side = image.reshape(28, 28)
-            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+            show_image(ax, image, vmax)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(k, rotation=0, ha="right", va="center")
@@ -192,8 +197,7 @@ def pairs(above, below, titles: Sequence[str], names: tuple[str, str], vmax: flo
     fig, axes = plt.subplots(2, len(titles), figsize=(7.5, 1.75), squeeze=False)
     for column, title, *images in zip(axes.T, titles, above, below, strict=True):
         for ax, image in zip(column, images, strict=True):
-            side = image.reshape(28, 28)
-            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+            show_image(ax, image, vmax)
         column[0].set_title(title, fontsize=9 if "\n" not in title else 7)
     for ax in axes.flat:
         ax.set(xticks=(), yticks=())
