@@ -83,13 +83,14 @@ def test_a_table_needs_every_rate():
     with pytest.raises(ValueError, match="rates is empty"):
         kflow.error_table({})
     with pytest.raises(ValueError, match="rates at layer 20 lack"):
-        kflow.error_table({10: {600: 0.1, 60: 0.3}, 20: {600: 0.2}})
+        kflow.error_table({10: {600: 0.1, 60: 0.3}, 20: {600: 0.2}, 30: {60: 0.2}})
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (dict(n_interp=61), "n_interp must be at most 60"),
+        (dict(n_interp=0), "n_interp must be at least 1"),
         (dict(n_interp=4, per_class=True), "multiple of the 3 classes, not 4"),
         (dict(n_interp=60, per_class=True, only=30), "class 0 has 10 points, fewer than the 20"),
         (dict(x_test=torch.zeros(0, 2), y_test=torch.zeros(0, 3)), "x_test is empty"),

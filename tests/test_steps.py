@@ -7,7 +7,7 @@ import kflow
 @pytest.fixture
 def batch(device):
     z = torch.tensor([[3.0, 4.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
-    g = torch.tensor([[0.0, 2.0], [0.5, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    g = torch.tensor([[1.2, 1.6], [0.5, 0.0], [0.0, 0.0]], dtype=torch.float64)
     return z.to(device), g.to(device)
 
 

@@ -1,10 +1,11 @@
 """Does a test notice when a formula of kflow is changed? Each is changed in turn, and counted.
 
-    python -m tests.stress.mutation [MODULE ...] [--seed S] [--share P] [--seconds S]
+    python -m tests.stress.mutation [MODULE ...] [--seed S] [--share P] [--seconds S] [--again]
 
-No file is changed. A module's tests are collected once; for each mutant a fork of that process puts
-the changed function in place of the old one and runs the tests that reach its lines, the fastest
-first. What survives that, or lies outside of functions, is judged by tests that import it anew.
+No file is changed. A process imports what kflow needs, but not kflow, and is forked. One fork
+collects the tests; for each mutant a fork of that one puts the changed function in place of the old
+one and runs the tests of its module that reach its lines, the fastest first. A change outside of
+functions, or of what runs at import, is judged by a fork of the first process, which imports it.
 The reasons for which a survivor is accepted are in survivors.toml, by its changed line.
 """
 
@@ -13,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import platform
 import random
 import resource
 import signal
@@ -20,14 +22,17 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
+from collections import Counter
+from functools import partial
 from importlib.machinery import SourceFileLoader
+from importlib.metadata import version
 from pathlib import Path
 from types import CodeType, FunctionType
 
 import hypothesis
 import jaxtyping
 import pytest
-import scipy.integrate  # noqa: F401  imported once, in the parent
 import torch
 
 from tests.stress.mutants import Mutant, mutants
@@ -35,154 +40,142 @@ from tests.stress.mutants import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "book/records/stress/mutation.json"
 REASONS = Path(__file__).with_name("survivors.toml")
-FLOW = ("test_flow", "test_transport", "test_memory")
-LEARNING = tuple(
-    f"learning/test_{name}" for name in ("kernels", "criteria", "nugget", "posterior", "learn")
-)
 TESTS = {
-    "kernels": ("test_kernels", "test_game", "learning/test_kernels"),
-    "interpolation": ("test_interpolation", "test_game", "test_flow"),
-    "game": ("test_game", "test_ode", "test_flow"),
+    "kernels": ("test_kernels", "test_game"),
+    "interpolation": ("test_interpolation", "test_game"),
+    "game": ("test_game", "test_ode"),
     "steps": ("test_steps",),
-    "flow": FLOW,
-    "engine/transport": FLOW,
-    "ode": ("test_ode", "test_fluctuations"),
+    "flow": ("test_flow", "test_memory"),
+    "engine/transport": ("test_transport", "test_flow"),
+    "ode": ("test_ode",),
     "fluctuations": ("test_fluctuations",),
     "classify": ("test_classify",),
-    "expectation": ("test_ode", "test_fluctuations"),
-    "learning/combine": LEARNING,
-    "learning/criteria": LEARNING,
-    "learning/descent": LEARNING,
-    "learning/gram": LEARNING,
-    "learning/kernels": LEARNING,
-    "learning/learn": LEARNING,
-    "learning/nugget": LEARNING,
-    "learning/parametric": LEARNING,
-    "learning/posterior": LEARNING,
+    "expectation": ("test_ode",),
+    "learning/combine": ("learning/test_kernels",),
+    "learning/criteria": ("learning/test_criteria",),
+    "learning/descent": ("learning/test_learn",),
+    "learning/gram": ("learning/test_kernels", "learning/test_criteria"),
+    "learning/kernels": ("learning/test_kernels",),
+    "learning/learn": ("learning/test_learn",),
+    "learning/nugget": ("learning/test_nugget",),
+    "learning/parametric": ("learning/test_kernels",),
+    "learning/posterior": ("learning/test_posterior",),
     "learning/storage": ("test_regressor", "test_classifier"),
 }
 OPTIONS = ("-x", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-o", "addopts=")
-SLOW = 5.0  # seconds; tests that take longer are not asked
+SLOW = 1.5  # seconds of the processor; tests that take longer are not asked
 MEMORY = 4 * 2**30
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit statuses of a child
 
 
-class Trials:
-    """A plugin of pytest that tries the mutants of one module on the tests it has collected."""
+class Slow(BaseException):
+    """A test took longer than SLOW."""
 
-    def __init__(self, module: str, chosen: list[Mutant], ends: float):
-        self.name, self.chosen, self.ends = f"kflow.{module.replace('/', '.')}", chosen, ends
-        self.path = str(ROOT / f"kflow/{module}.py")
-        self.lines, self.skipped, self.checked = set(), False, False
-        self.survivors, self.tried, self.timed_out = [], 0, 0
+
+class Swaps:
+    """A plugin of pytest that tries mutants on the tests that it has collected.
+
+    It writes a row for each: the status of the trial, the names of the tests that may tell, and
+    whether they must import the mutant to tell.
+    """
+
+    def __init__(self, chosen: list[tuple[str, Mutant]], ends: float, out):
+        self.chosen, self.ends, self.out = chosen, ends, out
+        self.paths = {_path(module) for module, _ in chosen}
+        self.lines, self.left_out = set(), False
 
     def trace(self, frame, event, argument):
-        """Note the lines of the module that run."""
-        if frame.f_code.co_filename == self.path:
-            self.lines.add(frame.f_lineno)
+        """Note the lines of the modules that run."""
+        if frame.f_code.co_filename in self.paths:
+            self.lines.add((frame.f_code.co_filename, frame.f_lineno))
             return self.trace
 
     def pytest_runtest_logreport(self, report):
         """A failed test kills the mutant."""
-        self.skipped |= report.skipped
-        if report.failed:
+        self.left_out |= report.skipped
+        if report.failed and not self.left_out:
             print(report.nodeid, report.longreprtext, file=sys.stderr, flush=True)
             os._exit(KILLED)
 
     def pytest_runtestloop(self, session):
         """Try all mutants, in place of running the tests."""
         sys.settrace(None)
-        self.items, self.at_import = {item.nodeid: item for item in session.items}, self.lines
+        self.items, at_import = {item.nodeid: item for item in session.items}, self.lines
+        cost, reached = self.clean()
+        self.out.write(json.dumps(cost) + "\n")
         self.functions = [
             f for f in gc.get_objects()
-            if type(f) is FunctionType and f.__code__.co_filename == self.path
+            if type(f) is FunctionType and f.__code__.co_filename in self.paths
         ]  # fmt: skip
-        self.cost, self.reached = self.clean()
-        for mutant in self.chosen:
+        gc.collect()
+        gc.freeze()  # no fork looks through what it shares
+        for module, mutant in self.chosen:
             if time.monotonic() > self.ends:
                 break
-            status, reached = self.fate(mutant)
-            self.tried += 1
-            self.timed_out += status == -signal.SIGALRM
-            if status == SURVIVED:
-                self.survivors.append((mutant, reached))
-                print(f"  {mutant.line}: {mutant.was}\n   -> {mutant.becomes}", flush=True)
+            lines = {(_path(module), line) for line in mutant.lines}
+            files = _files(module)
+            names = [n for n in sorted(cost, key=cost.get) if n.partition("::")[0] in files]
+            if mutant.function and not at_import & lines:
+                names = [name for name in names if reached[name] & lines]
+            status = NOT_TRIED
+            if mutant.function and names:
+                work = partial(self.swapped, _path(module), mutant, names)
+                status = _fork(work, _limit(cost, names))
+            again = status == NOT_TRIED or (status == SURVIVED and bool(at_import & lines))
+            self.out.write(json.dumps([status, names, again]) + "\n")
+            self.out.flush()
         return True
 
-    def fate(self, mutant: Mutant) -> tuple[int, bool]:
-        """How its trial ended, and whether any test reaches it."""
-        lines, names = set(mutant.lines), sorted(self.cost, key=self.cost.get)
-        if mutant.function and not self.at_import & lines:
-            names = [name for name in names if self.reached[name] & lines]
-        if not names:
-            return SURVIVED, False
-        if mutant.function:
-            status = self.fork(lambda: self.swapped(mutant, names), self.limit(names))
-            if status not in (SURVIVED, NOT_TRIED):
-                return status, True
-        if not self.checked and self.fork(lambda: self.anew(None, [*self.cost]), 600) != SURVIVED:
-            raise RuntimeError(f"the tests of {self.name} fail when imported anew")
-        self.checked = True
-        status = self.fork(lambda: self.anew(mutant, names), self.limit(names) + 30)
-        if status == NOT_TRIED:
-            raise RuntimeError(f"a mutant was not imported: {mutant.becomes}")
-        return status, True
-
-    def limit(self, names) -> float:
-        """Seconds after which a mutant counts as killed."""
-        return max(10, 5 * sum(self.cost[name] for name in names))
-
-    def fork(self, work, limit: float, quiet: bool = True) -> int:
-        """The exit status of work in a child; minus a signal where one ended it."""
-        sys.stdout.flush()
-        if (child := os.fork()) == 0:
-            status = NOT_TRIED
-            try:
-                signal.setitimer(signal.ITIMER_REAL, limit)
-                resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-                null = os.open(os.devnull, os.O_RDWR)
-                for stream in (1, 2) if quiet else (1,):
-                    os.dup2(null, stream)
-                status = work()
-            finally:
-                os._exit(status)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
     def clean(self) -> tuple[dict, dict]:
-        """The seconds of each test, and the lines that it reaches."""
+        """The seconds of each test, and the lines that it reaches, without a mutant."""
         with tempfile.TemporaryFile("w+") as found:
 
+            def slow(*_):
+                self.left_out = True
+                raise Slow
+
             def work():
+                signal.signal(signal.SIGPROF, slow)
                 for item, following in self.pairs(list(self.items)):
-                    self.lines, self.skipped, started = set(), False, time.perf_counter()
+                    self.lines, self.left_out, started = set(), False, time.process_time()
                     sys.settrace(self.trace)
-                    item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+                    signal.setitimer(signal.ITIMER_PROF, SLOW)
+                    try:
+                        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+                    except Slow:
+                        pass
+                    signal.setitimer(signal.ITIMER_PROF, 0)
                     sys.settrace(None)
-                    seconds = time.perf_counter() - started
-                    if not self.skipped and seconds < SLOW:
-                        found.write(json.dumps([item.nodeid, seconds, sorted(self.lines)]) + "\n")
+                    if not self.left_out:
+                        seconds = time.process_time() - started
+                        row = [item.nodeid, seconds, sorted(self.lines)]
+                        found.write(json.dumps(row) + "\n")
                 found.flush()
                 return SURVIVED
 
-            if self.fork(work, 600, quiet=False) != SURVIVED:
-                raise RuntimeError(f"the tests of {self.name} fail without a mutant")
+            if _fork(work, quiet=False) != SURVIVED:
+                raise RuntimeError("the tests fail without a mutant")
             found.seek(0)
             rows = [json.loads(row) for row in found]
-        return {name: t for name, t, _ in rows}, {name: set(lines) for name, _, lines in rows}
+        cost = {name: seconds for name, seconds, _ in rows}
+        return cost, {name: {tuple(line) for line in lines} for name, _, lines in rows}
 
     def pairs(self, names):
         """Each test, and the one that follows."""
         items = [self.items[name] for name in names]
         return zip(items, [*items[1:], None], strict=True)
 
-    def swapped(self, mutant: Mutant, names: list[str]) -> int:
+    def swapped(self, path: str, mutant: Mutant, names: list[str]) -> int:
         """The tests of these names with the changed function in place of the old one."""
         (code,) = (
             each
-            for each in _codes(compile(mutant.source, self.path, "exec"))
+            for each in _codes(compile(mutant.source, path, "exec"))
             if each.co_qualname == mutant.function
         )
-        old = [f for f in self.functions if f.__code__.co_qualname == mutant.function]
+        old = [
+            f for f in self.functions
+            if (f.__code__.co_filename, f.__code__.co_qualname) == (path, mutant.function)
+        ]  # fmt: skip
         if not old or any(f.__code__.co_freevars != code.co_freevars for f in old):
             return NOT_TRIED
         for function in old:
@@ -191,22 +184,32 @@ class Trials:
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         return SURVIVED
 
-    def anew(self, mutant: Mutant | None, names: list[str]) -> int:
-        """The tests of these names in a process that imports kflow, and the mutant in it, anew."""
-        _forget()
-        get_code, used = SourceFileLoader.get_code, []
 
-        def mutated(loader, name):
-            if name != self.name or mutant is None:
-                return get_code(loader, name)
-            used.append(name)
-            return loader.source_to_code(mutant.source.encode(), self.path)
+class _Said:
+    """What failed, on stderr."""
 
-        SourceFileLoader.get_code = mutated
-        status = pytest.main([*OPTIONS, *names])
-        if status == pytest.ExitCode.NO_TESTS_COLLECTED or (mutant and not used):
-            return NOT_TRIED
-        return SURVIVED if status == pytest.ExitCode.OK else KILLED
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            print(report.nodeid, report.longreprtext, file=sys.stderr, flush=True)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
+def _imported(module: str, mutant: Mutant | None, names: list[str]) -> int:
+    """The tests of these names in a process that imports the mutant in place of the module."""
+    get_code, used, path = SourceFileLoader.get_code, [], _path(module)
+
+    def mutated(loader, name):
+        if mutant is None or loader.path != path:
+            return get_code(loader, name)
+        used.append(name)
+        return loader.source_to_code(mutant.source.encode(), path)
+
+    SourceFileLoader.get_code = mutated
+    status = pytest.main([*OPTIONS, *names], [_Said()])
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED or (mutant and not used):
+        return NOT_TRIED
+    return SURVIVED if status == pytest.ExitCode.OK else KILLED
 
 
 def _codes(code: CodeType):
@@ -217,34 +220,91 @@ def _codes(code: CodeType):
             yield from _codes(constant)
 
 
-def attempt(module: str, seed: int, share: float, ends: float) -> dict:
-    """What became of the mutants of a module, or of a part of them that the seed draws."""
-    found = mutants((ROOT / f"kflow/{module}.py").read_text())
-    chosen = random.Random(seed).sample(found, round(share * len(found)))
-    trials = Trials(module, chosen, ends)
-    sys.settrace(trials.trace)
-    files = [f"tests/{name}.py" for name in (*TESTS[module], "test_signatures")]
-    status = pytest.main([*OPTIONS, *files], [trials])
-    sys.settrace(None)
-    if status != pytest.ExitCode.OK:
-        raise SystemExit(f"the tests of {module} could not be run: {status!r}")
+def _path(module: str) -> str:
+    return str(ROOT / f"kflow/{module}.py")
+
+
+def _files(module: str) -> list[str]:
+    return [f"tests/{name}.py" for name in (*TESTS[module], "test_signatures")]
+
+
+def _limit(cost: dict, names) -> float:
+    """Seconds of the processor after which a mutant counts as killed."""
+    return max(10, 5 * sum(cost[name] for name in names))
+
+
+def _fork(work, limit: float | None = None, quiet: bool = True) -> int:
+    """The exit status of work in a child; minus a signal where one ended it."""
+    sys.stdout.flush()
+    if (child := os.fork()) == 0:
+        status = NOT_TRIED
+        try:
+            if limit:
+                signal.setitimer(signal.ITIMER_PROF, limit)  # of the processor
+                signal.setitimer(signal.ITIMER_REAL, 6 * limit)
+                resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            if quiet:
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, 1), os.dup2(null, 2)
+            status = work()
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def draw(modules, seed: int, share: float) -> tuple[list[tuple[str, Mutant]], dict]:
+    """Mutants of some modules, in a random order, and how many each has in all."""
+    every = [(m, mutant) for m in modules for mutant in mutants(Path(_path(m)).read_text())]
+    drawn = random.Random(seed).sample(every, round(share * len(every)))
+    return drawn, Counter(module for module, _ in every)
+
+
+def attempt(chosen: list[tuple[str, Mutant]], ends: float) -> dict:
+    """What became of some mutants, by module."""
+    modules = dict.fromkeys(module for module, _ in chosen)
+    files = dict.fromkeys(file for module in modules for file in _files(module))
+    with tempfile.TemporaryFile("w+") as out:
+
+        def collect():
+            swaps = Swaps(chosen, ends, out)
+            sys.settrace(swaps.trace)
+            return int(pytest.main([*OPTIONS, *files], [swaps, _Said()]))
+
+        if _fork(collect, quiet=False) != pytest.ExitCode.OK:
+            raise SystemExit("the tests could not be run")
+        out.seek(0)
+        cost, *rows = map(json.loads, out)
+    result = {m: dict(mutants=0, killed=0, timed_out=0, survivors=[]) for m in modules}
+    sound = False
+    for (module, mutant), (status, names, again) in zip(chosen, rows, strict=False):
+        if names and again:
+            status = _fork(partial(_imported, module, mutant, names), 30 + _limit(cost, names))
+            sound = sound or status == SURVIVED
+            if not sound and _fork(partial(_imported, module, None, names), quiet=False):
+                raise SystemExit(f"the tests of {module} fail without a mutant")
+            sound = True
+            if status == NOT_TRIED:
+                raise SystemExit(f"a mutant was not imported: {mutant.becomes}")
+        found = result[module]
+        found["mutants"] += 1
+        found["timed_out"] += -status in (signal.SIGALRM, signal.SIGPROF)
+        if status in (SURVIVED, NOT_TRIED):
+            found["survivors"].append(_told(module, mutant, bool(names)))
+        else:
+            found["killed"] += 1
+    for found in result.values():
+        found["survivors"].sort(key=lambda survivor: (survivor["line"], survivor["is"]))
+    return result
+
+
+def _told(module: str, mutant: Mutant, reached: bool) -> dict:
+    """A survivor, and why it is accepted; one that no test reaches, by the line as it is."""
     reasons = tomllib.loads(REASONS.read_text()).get(module, {}) if REASONS.exists() else {}
-    survivors = [
-        {
-            "line": mutant.line,
-            "was": mutant.was,
-            "is": mutant.becomes,
-            "reason": reasons.get(mutant.becomes, "" if reached else reasons.get(mutant.was, "")),
-        }
-        for mutant, reached in sorted(trials.survivors, key=lambda pair: pair[0].line)
-    ]
-    return {
-        "of": len(found),
-        "mutants": trials.tried,
-        "killed": trials.tried - len(survivors),
-        "timed_out": trials.timed_out,
-        "survivors": survivors,
-    }
+    reason = reasons.get(mutant.becomes, "" if reached else reasons.get(mutant.was, ""))
+    print(f"{module} {mutant.line}: {mutant.was}\n -> {mutant.becomes}\n {reason}", flush=True)
+    return {"line": mutant.line, "was": mutant.was, "is": mutant.becomes, "reason": reason}
 
 
 def main():
@@ -254,31 +314,39 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="to stop after")
+    parser.add_argument("--again", action="store_true", help="try the survivors of the record")
     parser.add_argument("--record", type=Path, default=RECORD)
     given = parser.parse_args()
     _prepare()
-    ends = time.monotonic() + given.seconds
-    modules = json.loads(given.record.read_text())["modules"] if given.record.exists() else {}
-    for module in given.modules or TESTS:
-        started = time.monotonic()
-        _forget()
-        found = modules[module] = attempt(module, given.seed, given.share, ends)
-        print(
-            f"{module}: {found['killed']} of {found['mutants']} killed, {found['timed_out']} of "
-            f"them by time, {time.monotonic() - started:.0f} s",
-            flush=True,
-        )
-        tried, of = (sum(found[key] for found in modules.values()) for key in ("mutants", "of"))
-        provenance = importlib.import_module("kflow.figures.provenance")
-        record = {
-            "seed": given.seed,
-            "processor": provenance.hardware()["cpu"],
-            "versions": provenance.versions(),
-            "share": tried / of,
-            "modules": {name: modules[name] for name in TESTS if name in modules},
-        }
-        given.record.parent.mkdir(parents=True, exist_ok=True)
-        given.record.write_text(json.dumps(record, indent=1) + "\n")
+    if unknown := set(given.modules) - set(TESTS):
+        parser.error(f"unknown modules {', '.join(unknown)}; there are {', '.join(TESTS)}")
+    old = json.loads(given.record.read_text())["modules"] if given.record.exists() else {}
+    chosen, of = draw(given.modules or TESTS, given.seed, given.share)
+    if given.again:
+        left = {(m, s["was"], s["is"]) for m, found in old.items() for s in found["survivors"]}
+        chosen = [(m, mutant) for m, mutant in chosen if (m, mutant.was, mutant.becomes) in left]
+    found = attempt(chosen, float("inf") if given.again else time.monotonic() + given.seconds)
+    modules = old | {name: {"of": of[name]} | found[name] for name in found}
+    if given.again:
+        for name, now in found.items():
+            modules[name] = old[name] | {
+                "killed": old[name]["mutants"] - len(now["survivors"]),
+                "timed_out": old[name]["timed_out"] + now["timed_out"],
+                "survivors": now["survivors"],
+            }
+    for name, found in modules.items():
+        print(f"{name}: {found['killed']} of {found['mutants']} killed, of {found['of']} mutants")
+    tried, of = (sum(found[key] for found in modules.values()) for key in ("mutants", "of"))
+    record = {
+        "seed": given.seed,
+        "processor": _processor(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "numpy", "scipy", "pytest", "hypothesis")},
+        "share": tried / of,
+        "modules": {name: modules[name] for name in TESTS if name in modules},
+    }
+    given.record.parent.mkdir(parents=True, exist_ok=True)
+    given.record.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _prepare():
@@ -292,14 +360,20 @@ def _prepare():
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )  # fmt: skip
     hypothesis.settings.load_profile("mutation")
+    one = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(one, one)  # what torch imports when it is first used, once for all
+    torch.autograd.gradcheck(torch.vmap(torch.exp), one)
+    for name in ("pandas", "scipy.integrate", "scipy.optimize", "sklearn.gaussian_process"):
+        importlib.import_module(name)
     checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
     jaxtyping.install_import_hook(["kflow"], checker)
 
 
-def _forget():
-    """Let kflow and its tests be imported anew."""
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("kflow", "tests")]:
-        del sys.modules[name]
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":
