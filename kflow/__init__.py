@@ -61,11 +61,11 @@ def __getattr__(name):
 
         return getattr(estimators, name)
     if name == "forecasting":
-        from kflow import forecasting
+        import kflow.forecasting as room  # `from kflow import` would ask here again, without end
 
-        return forecasting
+        return room
     if name == "learning":
-        from kflow import learning
+        import kflow.learning as room
 
-        return learning
+        return room
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,12 +114,11 @@ class KernelFlow:
             raise TypeError(f"kernel must be callable, as Gaussian(gamma) is, not {self.kernel!r}")
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
+        checks.integer("n_fine", self.n_fine, least=2)
         checks.number("nugget", self.nugget, least=0)
-        if self.precision not in precisions.PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(precisions.PRECISIONS)}, "
-                f"not {self.precision!r}"
-            )
+        checks.choice("precision", self.precision, precisions.PRECISIONS)
+        object.__setattr__(self, "n_fine", int(self.n_fine))  # of NumPy's numbers, plain ones
+        object.__setattr__(self, "nugget", float(self.nugget))
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
             raise ValueError('precision "mixed" needs a radial kernel of kflow; use "float32"')
 
@@ -160,7 +159,7 @@ class KernelFlow:
         with the layer at which the flow broke, OSError where a checkpoint cannot be written.
         """
         task = Task(
-            self, x, y, layers, rng, carry, observe, tuple(sorted(set(observe_at))), keep_layers,
+            self, x, y, layers, rng, carry, observe, _layers(observe_at), keep_layers,
             lookahead, checkpoint, checkpoint_every, progress, group,
         )  # fmt: skip
         Shards.of(0, group).together(task.check)
@@ -189,3 +188,14 @@ class KernelFlow:
             observed=state.observed,
             map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
         )
+
+
+def _layers(observe_at) -> tuple[int, ...]:
+    """The layers to observe at, once each and in order."""
+    try:
+        found = list(observe_at)
+    except TypeError:
+        raise TypeError(f"observe_at must be a list of layers, not {observe_at!r}") from None
+    for layer in found:
+        checks.integer("each of observe_at", layer, least=0)
+    return tuple(sorted(set(found)))

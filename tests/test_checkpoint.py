@@ -197,3 +197,15 @@ def test_kept_layers_resume_with_the_run(tmp_path, anywhere):
     resumed, _ = run(path, keep_layers=kept, device=anywhere)
     unbroken, _ = run(keep_layers=True, device=anywhere)
     assert torch.equal(resumed.transform(new), unbroken.transform(new))
+
+
+def test_points_of_one_column_of_a_transposed_matrix_are_checkpointed(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 12, generator=rng).expand(3, 12).T[:, :1]  # contiguous, of stride (1, 12)
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+    answers = [
+        flow.run(points, points, 3, torch.Generator().manual_seed(1), observe=lambda state: {
+            "one": torch.ones(1).expand(1)}, observe_at=[2], checkpoint=tmp_path / name)
+        for name, points in (("a", x), ("b", x.clone(memory_format=torch.contiguous_format)))
+    ]  # fmt: skip
+    assert torch.equal(answers[0].points, answers[1].points)

@@ -91,9 +91,9 @@ def test_the_classifier_works_on_every_device(anywhere):
 
 def test_float64_is_refused_where_there_is_none():
     with pytest.raises(ValueError, match='mps, which has no float64: take "float32"'):
-        checks.precision_there("float64", torch.device("mps"))
+        precisions.check_there("float64", torch.device("mps"))
     for precision, where in (("float32", "mps"), ("float64", "cuda"), ("float64", "cpu")):
-        checks.precision_there(precision, torch.device(where))
+        precisions.check_there(precision, torch.device(where))
 
 
 @pytest.mark.wrong_types

@@ -197,7 +197,9 @@ Y = X[:, 0]
         ({"criterion": "mse"}, X, Y, "criterion must be one of 'loo'"),
         ({"nugget": -1}, X, Y, "nugget must be at least 0"),
         ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
-        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "4"),
+        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "x must have 4 columns"),
+        ({}, X, np.array([b"a", b"b"] * 10), "y must hold numbers to be regressed"),
+        ({"random_state": 10**30}, X, Y, "random_state must be at most"),
     ],
 )
 def test_bad_input_is_refused_by_name(settings, x, y, message):

@@ -160,10 +160,18 @@ def is_manifest(path: Path) -> bool:
 def _digest(tensors: dict[str, Tensor], text: str) -> str:
     sha = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
+        value = tensors[name]
         sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy())
+        sha.update(in_bytes(value.reshape(-1)).numpy())
     return sha.hexdigest()
+
+
+def in_bytes(value: Tensor) -> Tensor:
+    """The bytes of a tensor, along its last dimension, on the CPU."""
+    whole = value.detach().cpu().contiguous()
+    if whole.stride(-1) != 1:  # a single column is contiguous whatever its stride
+        whole = whole.clone(memory_format=torch.contiguous_format)
+    return whole.view(torch.uint8)
 
 
 def _sync(path: Path):

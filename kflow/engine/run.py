@@ -46,7 +46,7 @@ class Task:
     def check(self):
         """Refuse wrong arguments, by ValueError or TypeError."""
         checks.points_and_labels(self.x, self.y)
-        checks.precision_there(self.flow.precision, self.x.device)
+        precisions.check_there(self.flow.precision, self.x.device)
         checks.integer("layers", self.layers, least=0)
         checks.generator(self.rng)
         checks.integer("lookahead", self.lookahead, least=1)
@@ -58,7 +58,6 @@ class Task:
         if self.observe_at and self.observe is None:
             raise ValueError("observe_at names layers, but observe is None; give a function")
         for k in self.observe_at:
-            checks.integer("observe_at", k, least=0)
             if k > self.layers:
                 raise ValueError(
                     f"observe_at names layer {k}, beyond the {self.layers} layers of this run; "
