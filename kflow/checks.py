@@ -68,8 +68,8 @@ def matrix(name: str, value: Tensor, *, columns=None, rows=None, largest: float 
 
 def _finite(name: str, value: Tensor, largest: float):
     """Refuse NaN, infinity, and numbers so large that their squares would be infinite."""
-    if not len(value) or torch.stack(value.aminmax()).abs().max() <= largest:  # NaN is not
-        return
+    if not len(value) or float(torch.stack(value.aminmax()).abs().max()) <= largest:
+        return  # NaN is not
     bad = ~torch.isfinite(value)
     if bad.any():
         row = int(bad.any(dim=1).nonzero()[0])

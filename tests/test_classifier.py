@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import kflow
+from kflow.engine import sealed
 from kflow.estimators.pairs import tell_apart
 
 
@@ -168,3 +169,31 @@ def test_columns_of_one_name_are_refused():
     X = pd.DataFrame(np.eye(4), columns=["a", "b", "a", "c"])  # noqa: N806
     with pytest.raises(ValueError, match="several columns of one name: a; rename them"):
         kflow.KernelFlowClassifier().fit(X, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(dtype="load"),
+        dict(fill=10**9),
+        dict(mixed="yes"),
+        dict(layers=-1),
+        dict(nugget=None),
+        dict(classes=["int64", [0]]),
+        dict(classes=3),
+        dict(moving=torch.tensor([99])),
+        dict(centre=torch.zeros(7)),
+        dict(z=torch.zeros(1, 2, 2)),
+        dict(coefficients=torch.zeros(3, 3)),
+    ],
+)
+def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
+    X, y = make_moons(20, random_state=0)  # noqa: N806
+    path = tmp_path / "model.safetensors"
+    kflow.KernelFlowClassifier(layers=2).fit(X, y).save(path)
+    tensors, facts = sealed.read(path)
+    for name, value in change.items():
+        (facts if name in facts else tensors)[name] = value
+    sealed.write(path, tensors, facts)
+    with pytest.raises(ValueError, match="model.safetensors holds no sound model"):
+        kflow.KernelFlowClassifier.load(path)

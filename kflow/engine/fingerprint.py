@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow.engine.checkpoint import digest, in_bytes
+from kflow.engine.checkpoint import digest
+from kflow.engine.sealed import in_bytes
 from kflow.engine.shards import Shards
 
 FORMAT = "2"  # raise it when the meaning of a fingerprint changes

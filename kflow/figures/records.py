@@ -76,8 +76,11 @@ class Quantity:
 
 
 def from_json(name: str, fields: dict) -> Quantity:
-    """The quantity that `to_json` wrote."""
-    return Quantity(name=name, **fields)
+    """The quantity that `to_json` wrote; RecordError where it is none."""
+    try:
+        return Quantity(name=name, **fields)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"quantity {name} of a record is none: {error}") from error
 
 
 def sha256(path: Path) -> str:
@@ -92,13 +95,16 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """A JSON file; RecordError where it is missing or damaged."""
+    """The dict in a JSON file; RecordError where it is missing or damaged."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        found = json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path} is missing") from None
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise RecordError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise RecordError(f"{path} holds a {type(found).__name__}, not names with values")
+    return found
 
 
 def write_data(folder: Path, slug: str, data: dict[str, np.ndarray]) -> Path | None:
@@ -121,19 +127,27 @@ def write_data(folder: Path, slug: str, data: dict[str, np.ndarray]) -> Path | N
 def load(folder: Path) -> dict:
     """A folder's record, its data checked against the hash; RecordError names what is wrong."""
     folder = Path(folder)
-    record = read_json(folder / "record.json")
-    for name, expected in record.get("files", {}).items():
-        path = folder / name
-        needed = name == record["data"].get("file")
-        if not path.exists() and not needed:
+    path = folder / "record.json"
+    record = read_json(path)
+    files, data = record.get("files", {}), record.get("data", {})
+    if not isinstance(files, dict) or not isinstance(data, dict):
+        raise RecordError(f"{path} names no files, or no data")
+    for name, expected in files.items():
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise RecordError(f"{path} names a file outside of its folder, {name!r}")
+        path, needed = folder / name, name == data.get("file")
+        if not path.is_file() and not needed:
             continue  # images are not committed
-        if not path.exists():
-            raise RecordError(f"{path} is missing: the data of figure {record['slug']!r}")
+        if not path.is_file():
+            raise RecordError(f"{path} is missing: the data of figure {record.get('slug')!r}")
         if sha256(path) != expected:
             raise RecordError(f"{path} is not the file that its record names (SHA-256 differs)")
     return record
 
 
 def quantities(record: dict) -> dict[str, Quantity]:
-    """A record's quantities by name."""
-    return {name: from_json(name, fields) for name, fields in record["quantities"].items()}
+    """A record's quantities by name; RecordError where it has none."""
+    found = record.get("quantities")
+    if not isinstance(found, dict):
+        raise RecordError(f"the record of {record.get('slug')!r} holds no quantities by name")
+    return {name: from_json(name, fields) for name, fields in found.items()}

@@ -10,7 +10,7 @@ from kflow import checks
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
     """A series as (n, d); ValueError or TypeError where a value is no finite number."""
     values = floats(name, values)
-    if values.ndim not in (1, 2):
+    if values.ndim not in (1, 2) or not values.size:
         raise ValueError(f"{name} must be (n,) or (n, d), but its shape is {values.shape}")
     values = values.reshape(len(values), -1)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -93,7 +93,7 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
             f"{scale.tolist()}: scale_of(series) gives them, 0 for a variable that is constant"
         )
     error = np.sqrt((((forecast - truth) / scale) ** 2).mean(-1))
-    wrong = ~(error <= threshold)  # NaN too
+    wrong = ~(error <= float(threshold))  # NaN too
     first = np.where(wrong.any(-1), wrong.argmax(-1), wrong.shape[-1])
-    time = first * dt * (1.0 if exponent is None else exponent)
+    time = first * float(dt) * (1.0 if exponent is None else float(exponent))
     return float(time) if time.ndim == 0 else time

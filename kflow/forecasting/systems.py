@@ -132,7 +132,7 @@ def largest_exponent(
     Their separation is brought back to its first value after each step, and the mean logarithm of
     its growth is returned. `step` maps states (2, d) to states (2, d).
     """
-    checks.integer("steps", steps, least=1)
+    checks.integer("steps", steps, least=1, most=10**9)
     checks.number("dt", dt, above=0)
     checks.number("separation", separation, above=0)
     state = np.atleast_1d(floats("start", start))

@@ -67,7 +67,7 @@ class Posterior:
 
     def sample(self, x_new, size: int, rng: torch.Generator, noise=False) -> Tensor:
         """Draws of the values (of labels with noise=True) at new points, (size, m, c)."""
-        checks.integer("size", size, least=1)
+        checks.integer("size", size, least=1, most=10**9)
         checks.generator(rng)
         mean, covariance = self.mean(x_new), self.covariance(x_new, noise)
         values, vectors = torch.linalg.eigh(covariance)  # singular where a new point is an old one

@@ -2,15 +2,23 @@
 
 import json
 import os
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from kflow.figures.records import read_json
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 
 RECORDS = Path("book/records/paper")
 DECLARED = "KFLOW_RECORDS"  # the variable that names the only records a notebook may read
+
+NOT_ARRAYS = (
+    ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 class OtherSettings(ValueError):
@@ -33,15 +41,22 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
     for folder in (start, *start.parents):
         path = folder / RECORDS / f"{name}.json"
         if path.is_file():
-            numbers = json.loads(path.read_text())
+            numbers = read_json(path)
             if name in EXPERIMENTS:
                 refuse_other_settings(path, numbers["settings"], EXPERIMENTS[name])
-            arrays = path.with_suffix(".npz")
-            if not arrays.is_file():
-                return numbers, {}
-            with np.load(arrays, allow_pickle=False) as found:
-                return numbers, dict(found)
+            return numbers, _arrays(path.with_suffix(".npz"))
     return None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in an NPZ, none where there is no file; ValueError where it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            return dict(found)
+    except NOT_ARRAYS as error:
+        raise ValueError(f"{path} is damaged: {error}; take it from the repository") from error
 
 
 def _declared(name: str) -> bool:
