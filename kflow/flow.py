@@ -148,7 +148,8 @@ class KernelFlow:
         tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder)
         keeps what new points need to follow. lookahead plays that many games before all points
         move, with the same result. With a checkpoint path the state is saved every
-        checkpoint_every layers, or about once a minute, and the same call resumes it.
+        checkpoint_every layers, or about once a minute, and the same call resumes it; Ctrl-C and
+        SIGTERM then end the block of layers, save, and stop.
 
         With a torch.distributed group the ranks share the points: each calls this with its own
         rows of x, y and carry (`kflow.shards`), and with everything else alike; observe sees the
@@ -179,15 +180,15 @@ class KernelFlow:
         with torch.no_grad(), precisions.ieee(), memory.explained(needed, x.device, reached):
             run = Run(task)
             run.go()
-        state = run.state
-        return FlowPath(
-            points=state.training.full(),
-            carried=None if carry is None else state.carried.full(),
-            rho=torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
-            eps=torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
-            observed=state.observed,
-            map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
-        )
+            state = run.state
+            return FlowPath(
+                points=state.training.full(),
+                carried=None if carry is None else state.carried.full(),
+                rho=torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
+                eps=torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
+                observed=state.observed,
+                map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
+            )
 
 
 def _layers(observe_at) -> tuple[int, ...]:

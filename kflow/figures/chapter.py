@@ -6,6 +6,7 @@ go to `figures/SLUG/` under the folder named by the variable KFLOW_OUTPUT (defau
 
 import base64
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,7 @@ def publish(
     origin = provenance.collect(perf_counter() - chapter.started, chapter.name)
     origin["timings"] = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
     records.write_json(folder / "provenance.json", origin)
-    _show(folder, slug, alt)
+    _show(_put_in_place(folder, slug), slug, alt)
 
 
 def _claim_slug(slug: str, title: str) -> Chapter:
@@ -174,15 +175,29 @@ def _array(slug: str, name: str, value) -> np.ndarray:
 
 
 def _empty(slug: str, chapter: Chapter) -> Path:
-    """The figure's folder, emptied of an earlier run; refused where another chapter owns it."""
+    """An empty folder beside the figure's, which stays as it is until all is drawn.
+
+    Refused where another chapter owns the figure.
+    """
     folder = Path(os.environ.get("KFLOW_OUTPUT", "kflow-output")) / "figures" / slug
-    folder.mkdir(parents=True, exist_ok=True)
     if (folder / "record.json").exists():
-        owner = records.read_json(folder / "record.json")["notebook"]
+        owner = records.read_json(folder / "record.json").get("notebook")
         if owner != chapter.name:
             raise ValueError(f"two figures with one slug, {slug!r}: also in notebook {owner!r}")
-    for path in folder.iterdir():
-        path.unlink()
+    beside = folder.with_name(f".{slug}.writing")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    return beside
+
+
+def _put_in_place(beside: Path, slug: str) -> Path:
+    """The figure's folder, with what was made beside it instead of what it held."""
+    folder, former = beside.with_name(slug), beside.with_name(f".{slug}.former")
+    if folder.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        os.replace(folder, former)
+    os.replace(beside, folder)
+    shutil.rmtree(former, ignore_errors=True)
     return folder
 
 

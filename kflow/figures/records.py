@@ -8,6 +8,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -89,9 +90,18 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Sorted keys, two spaces, no NaN, a last newline: the same content is the same bytes."""
+    """Sorted keys, two spaces, no NaN, a last newline: the same content is the same bytes.
+
+    It is written beside and renamed: where that fails, what was there before is intact.
+    """
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", "utf-8")
+    beside = Path(path).with_suffix(".writing")
+    try:
+        beside.write_text(text + "\n", "utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(path)) from error
 
 
 def read_json(path: Path) -> dict:

@@ -96,13 +96,20 @@ def cost(layers: int, start: Path | None = None) -> str:
 def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None):
     """Write a record, and its arrays as NPZ, beside the last ones, and rename them.
 
-    So no half of one is ever read.
+    So no half of one is ever read. Raises OSError where that fails; the last ones are then intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    if arrays is not None:
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(beside, path.with_suffix(".npz"))
-    beside.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(beside, path)
+    beside = {path: path.with_suffix(".writing")}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if arrays is not None:
+            beside[path.with_suffix(".npz")] = path.with_suffix(".npz.writing")
+            with open(path.with_suffix(".npz.writing"), "wb") as file:
+                np.savez_compressed(file, **arrays)
+        beside[path].write_text(json.dumps(record, indent=1) + "\n")
+        for final, written in beside.items():
+            os.replace(written, final)
+    except OSError as error:
+        for written in beside.values():
+            if written.parent.is_dir():
+                written.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(path)) from error

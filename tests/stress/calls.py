@@ -169,7 +169,7 @@ def game(draw):
 def drawn(draw):
     """A draw of the game."""
     arguments = dict(
-        n_points=draw.integer("n_points", 2, 50), n_fine=2 * draw.integer("n_fine", 1, 10),
+        n_points=draw.integer("n_points", 2, 50), n_fine=draw.integer("n_fine", 2, 21),
         rng=draw.seed(),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ Cases are made in a process of their own, so that one that crashes it or never e
 """
 
 import multiprocessing
-import os
+import queue
 import time
 
 import torch
@@ -14,12 +14,13 @@ from tests.stress.tally import Tally
 from tests.stress.values import Draw
 from tests.stress.verdict import Verdict, judge
 
-LIMIT = 30.0  # seconds for a case
+LIMIT = 60.0  # seconds for a case
+AT_ONCE = 200  # cases whose answers travel together
 NAMES = [name for name in CALLS for _ in range(1 if name in SLOW else 12)]
 
 
 def case(seed: int, number: int):
-    """The call of a case, and the draw that made its arguments."""
+    """The call of a case, and whether it is made twice."""
     draw = Draw(seed, number)
     name = draw.pick(NAMES)
     call = CALLS[name](draw)
@@ -35,52 +36,56 @@ def try_case(seed: int, number: int) -> tuple[str, Verdict, list[str]]:
 
 def _work(seed, start, stop, at, answers):
     torch.set_num_threads(1)
+    made, sent = [], time.monotonic()
     for number in range(start, stop):
         at.value = number
-        answers.put((number, *try_case(seed, number)))
+        made.append((number, *try_case(seed, number)))
+        if len(made) == AT_ONCE or time.monotonic() - sent > 5:
+            answers.put(made)
+            made, sent = [], time.monotonic()
+    answers.put(made)
     answers.put(None)
 
 
-def run(seed: int, count: int | None = None, seconds: float | None = None) -> Tally:
-    """So many cases, or as many as the time allows, in a process that is watched."""
+def run(seed: int, count: int | None = None, seconds: float | None = None, told=None) -> Tally:
+    """So many cases, or as many as the time allows; `told(tally)` is called now and then."""
     tally, began, number = Tally(seed), time.monotonic(), 0
-    last = count if count is not None else 10**9
+    stop = count if count is not None else 10**9
+    ends = began + seconds if seconds is not None else float("inf")
     spawn = multiprocessing.get_context("spawn")
-    while number < last and (seconds is None or time.monotonic() - began < seconds):
+    while number < stop and time.monotonic() < ends:
         at, answers = spawn.Value("q", number), spawn.Queue()
-        worker = spawn.Process(target=_work, args=(seed, number, last, at, answers), daemon=True)
+        worker = spawn.Process(target=_work, args=(seed, number, stop, at, answers), daemon=True)
         worker.start()
-        number = _watch(worker, at, answers, tally, number, began, seconds)
+        number = _watch(worker, at, answers, tally, number, ends, told)
     return tally
 
 
-def _watch(worker, at, answers, tally, number, began, seconds) -> int:
+def _watch(worker, at, answers, tally, number, ends, told) -> int:
     """Count a worker's cases until it ends, dies, hangs or the time is up; the next case."""
-    seen = time.monotonic() + 60  # to start
-    while True:
-        if seconds is not None and time.monotonic() - began > seconds:
-            worker.kill()
-            return 10**9
+    reached, since = -1, time.monotonic()
+    while time.monotonic() < ends:
+        if at.value != reached:
+            reached, since = at.value, time.monotonic()
         try:
-            answer = answers.get(timeout=1)
-        except Exception:  # nothing yet
-            died, hangs = not worker.is_alive(), time.monotonic() - seen > LIMIT
-            if not died and not hangs:
+            made = answers.get(timeout=1)
+        except queue.Empty:
+            died, hangs = not worker.is_alive(), time.monotonic() - since > LIMIT
+            if not (died or hangs):
                 continue
             worker.kill()
             worker.join()
             what = f"died ({worker.exitcode})" if died else f"took more than {LIMIT:g} s"
-            name, call, _ = case(tally.seed, at.value)
-            tally.add(at.value, name, Verdict("found", f"{call.name} {what}"), call.said)
-            return at.value + 1
-        if answer is None:
+            draw = Draw(tally.seed, reached)
+            name = draw.pick(NAMES)
+            tally.add(reached, name, Verdict("found", f"{name} {what}"), [])
+            return reached + 1
+        if made is None:
             worker.join()
             return 10**9
-        number, *rest = answer
-        tally.add(number, *rest)
-        seen = time.monotonic()
-        if tally.total % 5000 == 0:
-            print(
-                f"{tally.total} cases, {len(tally.found)} found, {os.getloadavg()[0]:.1f}",
-                flush=True,
-            )
+        for each in made:
+            tally.add(*each)
+        if told:
+            told(tally)
+    worker.kill()
+    return 10**9
