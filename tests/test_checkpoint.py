@@ -280,3 +280,45 @@ def test_a_full_disk_is_said_by_the_layers_that_are_kept(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="layer 0 could not be written to .*No space left.*free some"):
         run(layers=10, keep_layers=tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_layer_saves_and_says_how_to_go_on(tmp_path, number, capsys):
+    path, before = tmp_path / "flow.safetensors", signal.getsignal(number)
+
+    def observe(state):
+        if state.layer == 10:
+            signal.raise_signal(number)
+
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+
+    def go(**options):
+        return flow.run(x, x, 20, torch.Generator().manual_seed(1), observe_at=[10], **options)
+
+    with pytest.raises(BaseException, match="143|stopped at layer 10") as caught:
+        go(observe=observe, checkpoint=path)
+    if number == signal.SIGTERM:
+        assert isinstance(caught.value, SystemExit) and caught.value.code == 143
+        assert "stopped at layer 10, which is saved in" in capsys.readouterr().err
+    else:
+        assert isinstance(caught.value, KeyboardInterrupt)
+        assert "the same call goes on from there" in str(caught.value)
+    assert checkpoint.read(path)[1]["layer"] == 10
+    assert signal.getsignal(number) == before
+    resumed = go(observe=lambda state: None, checkpoint=path)
+    assert torch.equal(resumed.points, go(observe=lambda state: None).points)
+
+
+def test_without_a_checkpoint_ctrl_c_interrupts_at_once():
+    seen = []
+
+    def observe(state):
+        seen.append(state.layer)
+        signal.raise_signal(signal.SIGINT)
+
+    x = torch.eye(6)
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        flow.run(x, x, 9, torch.Generator(), observe=observe, observe_at=range(9))
+    assert seen == [0]

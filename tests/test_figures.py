@@ -1,6 +1,7 @@
 """A published figure leaves its images, data and record; a wrong one is refused."""
 
 import csv
+import errno
 import json
 
 import matplotlib.pyplot as plt
@@ -146,3 +147,24 @@ def test_with_a_readers_parameters_an_interval_is_not_claimed(output, monkeypatc
     monkeypatch.setattr(figures.chapter._chapter, "defaults", {"layers": 500})
     found = figures.quantity("error", 0.9, **rule)
     assert (found.kind, found.low, found.paper) == ("single-run", None, 0.3)
+
+
+def test_a_figure_that_cannot_be_drawn_or_written_leaves_the_former_one(output, monkeypatch):
+    publish()
+    before = {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()}
+
+    def broken():
+        raise RuntimeError("no picture")
+
+    with pytest.raises(RuntimeError, match="no picture"):
+        figures.publish("flow-error", broken, title="Error", claim="C", caption="C", alt="A",
+                        data=DATA, columns=COLUMNS)  # fmt: skip
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(plt.Figure, "savefig", full)
+    with pytest.raises(OSError, match="cannot be written, No space left on device.*flow-error"):
+        publish()
+    assert {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()} == before
+    assert [p.name for p in output.iterdir()] == ["flow-error"]

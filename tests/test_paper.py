@@ -1,8 +1,10 @@
 """The runs at the scale of the talk: records, their settings, and the command, on few points."""
 
+import errno
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,3 +227,21 @@ def test_arrays_of_a_record_that_are_none_are_refused_and_not_unpickled(
     with pytest.raises(ValueError, match="x.npz is damaged"):
         paper.read_record("x", tmp_path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_record_that_cannot_be_written_leaves_the_former_numbers_and_arrays(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "book/records/paper/x.json"
+    paper.record.write(path, {"a": 1}, {"b": np.arange(3)})
+
+    def full(self, text, *_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="cannot be written, No space left on device.*x.json"):
+            paper.record.write(path, {"a": 2}, {"b": np.arange(9)})
+    numbers, arrays = paper.read_record("x", tmp_path)
+    assert numbers == {"a": 1} and len(arrays["b"]) == 3
+    assert sorted(p.name for p in path.parent.iterdir()) == ["x.json", "x.npz"]

@@ -1,5 +1,6 @@
 """Published records: what is compared, and what a damaged one says."""
 
+import errno
 import json
 import tomllib
 from pathlib import Path
@@ -217,3 +218,17 @@ def test_a_record_that_is_none_is_refused(tmp_path, text):
 def test_quantities_that_are_none_are_refused(found):
     with pytest.raises(records.RecordError):
         records.quantities({"slug": "a", "quantities": found})
+
+
+def test_a_record_that_cannot_be_written_leaves_the_former_one(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    records.write_json(path, {"a": 1})
+
+    def full(self, text, *_):
+        open(self, "w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="cannot be written, No space left on device.*record.json"):
+        records.write_json(path, {"a": 2})
+    assert records.read_json(path) == {"a": 1} and [*tmp_path.iterdir()] == [path]

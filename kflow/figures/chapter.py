@@ -6,7 +6,6 @@ go to `figures/SLUG/` under the folder named by the variable KFLOW_OUTPUT (defau
 
 import base64
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,34 +117,37 @@ def publish(
     if len(set(names)) < len(names):
         raise ValueError(f"figure {slug!r} has two quantities of one name: {names}")
 
-    folder = _empty(slug, chapter)
-    data_file = records.write_data(folder, slug, arrays)
-    files = drawing.images(folder, slug, draw)
-    files += drawing.stills(folder, slug, frames, n_frames)
-    record = {
-        "schema": 1,
-        "slug": slug,
-        "notebook": chapter.name,
-        "title": title,
-        "claim": claim,
-        "caption": " ".join(caption.split()),
-        "alt": " ".join(alt.split()),
-        "parameters": chapter.parameters,
-        "derived_from": slug if chapter.changed else None,
-        "changed": chapter.changed,
-        "seeds": [int(seed) for seed in seeds],
-        "dtype": dtype,
-        "device": device,
-        "frames": n_frames,
-        "data": {"file": data_file.name if data_file else None, "columns": dict(columns)},
-        "files": {p.name: records.sha256(p) for p in ([data_file] if data_file else []) + files},
-        "quantities": {q.name: q.to_json() for q in quantities if q.kind != "timing"},
-    }
-    records.write_json(folder / "record.json", record)
-    origin = provenance.collect(perf_counter() - chapter.started, chapter.name)
-    origin["timings"] = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
-    records.write_json(folder / "provenance.json", origin)
-    _show(_put_in_place(folder, slug), slug, alt)
+    final = _folder(slug, chapter)
+    with records.replaced(final) as folder:
+        data_file = records.write_data(folder, slug, arrays)
+        files = drawing.images(folder, slug, draw)
+        files += drawing.stills(folder, slug, frames, n_frames)
+        record = {
+            "schema": 1,
+            "slug": slug,
+            "notebook": chapter.name,
+            "title": title,
+            "claim": claim,
+            "caption": " ".join(caption.split()),
+            "alt": " ".join(alt.split()),
+            "parameters": chapter.parameters,
+            "derived_from": slug if chapter.changed else None,
+            "changed": chapter.changed,
+            "seeds": [int(seed) for seed in seeds],
+            "dtype": dtype,
+            "device": device,
+            "frames": n_frames,
+            "data": {"file": data_file.name if data_file else None, "columns": dict(columns)},
+            "files": {
+                p.name: records.sha256(p) for p in ([data_file] if data_file else []) + files
+            },
+            "quantities": {q.name: q.to_json() for q in quantities if q.kind != "timing"},
+        }
+        records.write_json(folder / "record.json", record)
+        origin = provenance.collect(perf_counter() - chapter.started, chapter.name)
+        origin["timings"] = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
+        records.write_json(folder / "provenance.json", origin)
+    _show(final, slug, alt)
 
 
 def _claim_slug(slug: str, title: str) -> Chapter:
@@ -174,30 +176,13 @@ def _array(slug: str, name: str, value) -> np.ndarray:
     return array
 
 
-def _empty(slug: str, chapter: Chapter) -> Path:
-    """An empty folder beside the figure's, which stays as it is until all is drawn.
-
-    Refused where another chapter owns the figure.
-    """
+def _folder(slug: str, chapter: Chapter) -> Path:
+    """The figure's folder; refused where another chapter owns it."""
     folder = Path(os.environ.get("KFLOW_OUTPUT", "kflow-output")) / "figures" / slug
     if (folder / "record.json").exists():
         owner = records.read_json(folder / "record.json").get("notebook")
         if owner != chapter.name:
             raise ValueError(f"two figures with one slug, {slug!r}: also in notebook {owner!r}")
-    beside = folder.with_name(f".{slug}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    return beside
-
-
-def _put_in_place(beside: Path, slug: str) -> Path:
-    """The figure's folder, with what was made beside it instead of what it held."""
-    folder, former = beside.with_name(slug), beside.with_name(f".{slug}.former")
-    if folder.exists():
-        shutil.rmtree(former, ignore_errors=True)
-        os.replace(folder, former)
-    os.replace(beside, folder)
-    shutil.rmtree(former, ignore_errors=True)
     return folder
 
 

@@ -4,12 +4,15 @@ A figure is a folder named by its slug with `record.json` (compared between exec
 `provenance.json` (where and when it was made: never compared), its data and its images.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
 import math
 import os
 import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -102,6 +105,29 @@ def write_json(path: Path, content: dict) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise OSError(error.errno, f"cannot be written, {error.strerror}", str(path)) from error
+
+
+@contextlib.contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """An empty folder, which takes the place of `folder` once it is filled.
+
+    Where that fails the former one stays as it is.
+    """
+    beside, former = (folder.with_name(f".{folder.name}.{end}") for end in ("writing", "former"))
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        yield beside
+        if folder.exists():
+            os.replace(folder, former)
+        os.replace(beside, folder)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(folder)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict:
