@@ -7,6 +7,11 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+LARGEST = 1e16  # of a coordinate: what is squared and summed is then finite in float32
+LARGEST_LABEL = 1e100  # its square is finite in float64, in which labels are used
+BANDWIDTHS = (1e-18, 1e18)  # the squares of these are finite and not zero in float32
+
 
 class NotPositiveDefinite(ValueError):
     """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small.
@@ -30,19 +35,21 @@ def extra(name: str):
         ) from error
 
 
-def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | None = None):
+def matrix(name: str, value: Tensor, *, columns=None, rows=None, largest: float = LARGEST):
     """Refuse what is not a finite floating-point matrix (of so many rows or columns)."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{name} must be a torch.Tensor, not {type(value).__name__}; "
             f"torch.as_tensor({name}) converts an array"
         )
+    if value.layout != torch.strided or value.is_nested:
+        raise TypeError(f"{name} must be a dense tensor; {name}.to_dense() converts a sparse one")
     if value.ndim != 2:
         raise ValueError(
             f"{name} must be a matrix (2 dimensions), but its shape is {tuple(value.shape)}; "
             f"a column is {name}[:, None]"
         )
-    if not value.is_floating_point():
+    if value.dtype not in DTYPES:
         raise TypeError(
             f"{name} must be floating point, but its dtype is {value.dtype}; use {name}.float()"
         )
@@ -56,12 +63,24 @@ def matrix(name: str, value: Tensor, *, columns: int | None = None, rows: int | 
         raise ValueError(
             f"{name} is on torch's device meta, which holds no numbers; make it on cpu"
         )
-    # a sum is finite only if all its terms are, and asks for one pass where isfinite makes three
-    if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
-        row = int((~torch.isfinite(value)).any(dim=1).nonzero()[0])
+    _finite(name, value.detach(), largest)
+
+
+def _finite(name: str, value: Tensor, largest: float):
+    """Refuse NaN, infinity, and numbers so large that their squares would be infinite."""
+    if not len(value) or float(torch.stack(value.aminmax()).abs().max()) <= largest:
+        return  # NaN is not
+    bad = ~torch.isfinite(value)
+    if bad.any():
+        row = int(bad.any(dim=1).nonzero()[0])
         raise ValueError(
             f"{name} must be finite, but row {row} holds NaN or infinity; drop or repair that row"
         )
+    row = int((value.abs() > largest).any(dim=1).nonzero()[0])
+    raise ValueError(
+        f"{name} must be at most {largest:g}, but row {row} holds "
+        f"{float(value[row].abs().max()):g}, too large to be squared; take other units"
+    )
 
 
 def shape(value: Tensor) -> str:
@@ -78,6 +97,15 @@ def same_place(name: str, value: Tensor, other_name: str, other: Tensor):
         )
 
 
+def same_dtype(name: str, value: Tensor, other_name: str, other: Tensor):
+    """Refuse two tensors of different dtypes."""
+    if value.dtype != other.dtype:
+        raise TypeError(
+            f"{name} is {value.dtype} but {other_name} is {other.dtype}; "
+            f"convert one: {name}.to({other_name}.dtype)"
+        )
+
+
 def device(asked: str | torch.device) -> torch.device:
     """The device that a user names; ValueError, with those that there are, where it is missing."""
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
@@ -91,34 +119,37 @@ def device(asked: str | torch.device) -> torch.device:
     return found
 
 
-def precision_there(precision: str, where: torch.device):
-    """Refuse float64 on a device that has none."""
-    if precision == "float64" and where.type == "mps":
-        raise ValueError(
-            'precision "float64" is not to be had on mps, which has no float64: take "float32", '
-            "or bring the points to the CPU, x.cpu()"
-        )
-
-
 def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y"):
     """Refuse points and labels that do not belong together."""
     matrix(x_name, x)
-    matrix(y_name, y, rows=len(x))
+    matrix(y_name, y, rows=len(x), largest=LARGEST_LABEL)
     same_place(y_name, y, x_name, x)
 
 
-def number(name: str, value, *, above=None, least=None):
+def number(name: str, value, *, above=None, least=None, most=None):
     """Refuse what is not a finite real number above (or at least) a bound."""
     if isinstance(value, Tensor) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        finite = False
+    if not finite:
         raise ValueError(f"{name} must be finite, not {value!r}")
     if above is not None and not value > above:
         raise ValueError(f"{name} must be above {above}, not {value!r}")
     if least is not None and not value >= least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and not value <= most:
+        raise ValueError(f"{name} must be at most {most}, not {value!r}")
+
+
+def flag(name: str, value):
+    """Refuse what is not True or False."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):  # NumPy's
+        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def integer(name: str, value, *, least=None, most=None):
@@ -132,8 +163,8 @@ def integer(name: str, value, *, least=None, most=None):
 
 
 def choice(name: str, value, known):
-    """Refuse what is not one of the known values."""
-    if value not in known:
+    """Refuse what is not one of the known words."""
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
 
 
@@ -178,4 +209,6 @@ def wide(x: Tensor) -> Tensor:
     """The tensor in float64: where it is, or on the CPU if its device has no float64."""
     if x.device.type == "mps":
         x = x.cpu()
+    if x.is_inference() and not torch.is_inference_mode_enabled():
+        x = x.clone()  # what was made in inference mode has no gradients outside of it
     return x.to(torch.float64)

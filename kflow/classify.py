@@ -60,8 +60,7 @@ def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":
     with checks.extra("notebooks"):
         import pandas as pd
 
-    if not rates:
-        raise ValueError("rates is empty: give the error rates of at least one layer")
+    _check_rates(rates)
     table = pd.DataFrame(rates).T
     if table.isna().any(axis=None):
         layer = table.index[table.isna().any(axis=1)][0]
@@ -70,6 +69,16 @@ def error_table(rates: Mapping[int, Mapping[int, float]]) -> "pandas.DataFrame":
     table.columns = ["average", "min", "max", "std"]
     table.index.name = "N_I"
     return table.sort_index(ascending=False)
+
+
+def _check_rates(rates):
+    if not isinstance(rates, Mapping) or not all(isinstance(r, Mapping) for r in rates.values()):
+        raise TypeError(f"rates must be rates[layer][n_interp], not {rates!r}")
+    if not any(rates.values()):
+        raise ValueError("rates is empty: give the error rates of at least one layer")
+    for layer, by_size in rates.items():
+        for size, rate in by_size.items():
+            checks.number(f"rates[{layer!r}][{size!r}]", rate, least=0, most=1)
 
 
 def draw_per_class(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> Tensor:

@@ -59,7 +59,7 @@ def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tup
     the arm of +1. The angles are one uniform draw in each of equally long pieces of the arm;
     `noise` is the standard deviation of a Gaussian displacement of every point. float64.
     """
-    checks.integer("n", n, least=2)
+    checks.integer("n", n, least=2, most=10**9)
     checks.generator(rng)
     checks.number("noise", noise, least=0)
     arms = []
@@ -137,9 +137,17 @@ def checksums() -> dict[str, str]:
 
 
 def parse_idx(content: bytes) -> Tensor:
-    """Read the array of unsigned bytes that an IDX file holds, in its shape."""
-    header = 4 + 4 * content[3]
+    """Read the array of unsigned bytes that an IDX file holds; ValueError where it holds none."""
+    dimensions = content[3] if len(content) > 3 else 0
+    header = 4 + 4 * dimensions
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
+    if content[:3] != b"\0\0\x08" or not dimensions or math.prod(shape) != len(content) - header:
+        raise ValueError(
+            f"this is no IDX file of unsigned bytes: it begins with {content[:4].hex()} and "
+            f"promises {shape}, but {len(content) - header} bytes follow"
+        )
+    if len(content) == header:
+        return torch.empty(shape, dtype=torch.uint8, device="cpu")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).reshape(shape)
 
 

@@ -52,6 +52,7 @@ class Exact:
 
     def games(self, n: int, n_fine: int) -> Games:
         """Every (X, pi); ValueError above `max_terms` of them."""
+        checks.integer("max_terms", self.max_terms, least=1)
         terms = comb(n, n_fine) * comb(n_fine, n_fine // 2)
         if terms > self.max_terms:
             raise ValueError(

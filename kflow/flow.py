@@ -114,12 +114,11 @@ class KernelFlow:
             raise TypeError(f"kernel must be callable, as Gaussian(gamma) is, not {self.kernel!r}")
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
+        checks.integer("n_fine", self.n_fine, least=2)
         checks.number("nugget", self.nugget, least=0)
-        if self.precision not in precisions.PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(precisions.PRECISIONS)}, "
-                f"not {self.precision!r}"
-            )
+        checks.choice("precision", self.precision, precisions.PRECISIONS)
+        object.__setattr__(self, "n_fine", int(self.n_fine))  # of NumPy's numbers, plain ones
+        object.__setattr__(self, "nugget", float(self.nugget))
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
             raise ValueError('precision "mixed" needs a radial kernel of kflow; use "float32"')
 
@@ -149,7 +148,8 @@ class KernelFlow:
         tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder)
         keeps what new points need to follow. lookahead plays that many games before all points
         move, with the same result. With a checkpoint path the state is saved every
-        checkpoint_every layers, or about once a minute, and the same call resumes it.
+        checkpoint_every layers, or about once a minute, and the same call resumes it; Ctrl-C and
+        SIGTERM then end the block of layers, save, and stop.
 
         With a torch.distributed group the ranks share the points: each calls this with its own
         rows of x, y and carry (`kflow.shards`), and with everything else alike; observe sees the
@@ -160,7 +160,7 @@ class KernelFlow:
         with the layer at which the flow broke, OSError where a checkpoint cannot be written.
         """
         task = Task(
-            self, x, y, layers, rng, carry, observe, tuple(sorted(set(observe_at))), keep_layers,
+            self, x, y, layers, rng, carry, observe, _layers(observe_at), keep_layers,
             lookahead, checkpoint, checkpoint_every, progress, group,
         )  # fmt: skip
         Shards.of(0, group).together(task.check)
@@ -180,12 +180,23 @@ class KernelFlow:
         with torch.no_grad(), precisions.ieee(), memory.explained(needed, x.device, reached):
             run = Run(task)
             run.go()
-        state = run.state
-        return FlowPath(
-            points=state.training.full(),
-            carried=None if carry is None else state.carried.full(),
-            rho=torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
-            eps=torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
-            observed=state.observed,
-            map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
-        )
+            state = run.state
+            return FlowPath(
+                points=state.training.full(),
+                carried=None if carry is None else state.carried.full(),
+                rho=torch.tensor(state.rho, dtype=torch.float64, device="cpu"),
+                eps=torch.tensor(state.eps, dtype=torch.float64, device="cpu"),
+                observed=state.observed,
+                map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
+            )
+
+
+def _layers(observe_at) -> tuple[int, ...]:
+    """The layers to observe at, once each and in order."""
+    try:
+        found = list(observe_at)
+    except TypeError:
+        raise TypeError(f"observe_at must be a list of layers, not {observe_at!r}") from None
+    for layer in found:
+        checks.integer("each of observe_at", layer, least=0)
+    return tuple(sorted(set(found)))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.kernels import squared_distances
-from kflow.ode import EffectiveODE, Solution
+from kflow.ode import EffectiveODE, Solution, increasing
 
 __all__ = ["Linearisation", "Replicas", "linearise", "replicas"]
 
@@ -30,21 +30,27 @@ class Linearisation:
     noise: CubicSpline
 
     def covariance(self, t) -> Float[Tensor, "T q q"]:
-        r"""P of the limit U at increasing times: $\dot P = A P + P A^T + \Sigma$, P(0) = 0."""
-        t = np.atleast_1d(np.asarray(t, dtype=float))
+        r"""P of the limit U at increasing times: $\dot P = A P + P A^T + \Sigma$, P(0) = 0.
+
+        Raises ValueError for times that do not increase, or beyond the solution.
+        """
+        t = increasing(t)
+        _within("t", t[-1], self.jacobian.x[-1])
         size = self.noise(0.0).shape[0]
 
         def growth(time, flat):
             a_p = self.jacobian(time) @ flat.reshape(size, size)
             return (a_p + a_p.T + self.noise(time)).ravel()
 
-        found = solve_ivp(growth, (0.0, t[-1]), np.zeros(size**2), t_eval=t, rtol=1e-6, atol=1e-10)
+        span = (0.0, max(t[-1], np.finfo(float).tiny))
+        found = solve_ivp(growth, span, np.zeros(size**2), t_eval=t, rtol=1e-6, atol=1e-10)
         return torch.from_numpy(found.y.T.copy()).view(len(t), size, size)
 
 
 def linearise(ode: EffectiveODE, solution: Solution, nodes: int = 17) -> Linearisation:
     """A and Sigma at so many equidistant times of the solution, joined by cubic splines."""
-    checks.integer("nodes", nodes, least=4)
+    checks.integer("nodes", nodes, least=4, most=10_000)
+    checks.number("the last time of the solution", solution.t[-1], above=0)
     times = np.linspace(0, float(solution.t[-1]), nodes)
     jacobians, noises = [], []
     for x in map(solution, times):
@@ -81,6 +87,8 @@ def replicas(
     checks.number("eps", eps, above=0)
     checks.integer("count", count, least=1)
     checks.generator(rng)
+    layers = _numbers_of_layers(layers)
+    _within("the last layer", (max(layers) - 1) * eps, float(solution.t[-1]))
     start = solution(0.0)
     flow = start.repeat(count, 1, 1)
     beside = torch.zeros(count, start.numel(), dtype=start.dtype, device="cpu")
@@ -95,6 +103,23 @@ def replicas(
         beside = beside + eps * (beside @ slope.T + single[which] - single.mean(0))
         flow = flow + eps * _moves(ode, flow, ode.games.pick(which))
     return Replicas(*map(torch.stack, zip(*kept, strict=True)))
+
+
+def _numbers_of_layers(layers) -> list[int]:
+    try:
+        layers = list(layers)
+    except TypeError:
+        raise TypeError(f"layers must be a list of numbers of layers, not {layers!r}") from None
+    for layer in layers:
+        checks.integer("each of layers", layer, least=0)
+    if not layers or layers != sorted(set(layers)):
+        raise ValueError(f"layers must be increasing numbers of layers, one at least, not {layers}")
+    return layers
+
+
+def _within(name: str, time: float, last: float):
+    if time > last * (1 + 1e-9):
+        raise ValueError(f"{name} is {time:g}, beyond the solution, which ends at {last:g}")
 
 
 def _moves(ode, flow, games):

@@ -32,7 +32,7 @@ def draw(n_points: int, n_fine: int, rng: torch.Generator) -> Sample:
 
     Raises ValueError where n_fine is odd, below 2 or above n_points.
     """
-    checks.integer("n_points", n_points, least=2)
+    checks.integer("n_points", n_points, least=2, most=2**62)
     checks.batch_size(n_fine, n_points)
     checks.generator(rng)
     fine = _distinct(n_points, n_fine, rng)

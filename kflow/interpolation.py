@@ -49,7 +49,8 @@ def interpolate(
     checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x), checks.wide(y)
     factor = cholesky(kernel(x, x), nugget, x)
-    return Interpolant(kernel, x, torch.cholesky_solve(y, factor), float(energy_of(factor, y)))
+    energy = float(energy_of(factor, y).detach())
+    return Interpolant(kernel, x, torch.cholesky_solve(y, factor), energy)
 
 
 def energy(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget=0.0) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from kflow import checks
 
+FAR = 1e4  # times bandwidths
+
 
 def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
     r"""$|x_i - z_j|^2$ by one matrix product, (..., n, m); exactly zero on the diagonal if z is x.
@@ -34,13 +36,15 @@ def squared_distances_of_centred(a: Float[Tensor, "*b n d"], b: Float[Tensor, "*
 
 @dataclass(frozen=True)
 class Radial(ABC):
-    """A radial kernel of bandwidth gamma > 0, in the units of x."""
+    """A radial kernel of bandwidth gamma, from 1e-18 to 1e18, in the units of x."""
 
     gamma: float
 
     def __post_init__(self):
         for name, value in vars(self).items():
             checks.number(name, value, above=0)
+        least, most = checks.BANDWIDTHS
+        checks.number("gamma", self.gamma, least=least, most=most)
 
     def __call__(self, x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         """The matrix k(x_i, z_j).
@@ -50,7 +54,10 @@ class Radial(ABC):
         checks.matrix("x", x)
         checks.matrix("z", z, columns=x.shape[1])
         checks.same_place("z", z, "x", x)
-        return self.of_squared(squared_distances(x, z))
+        checks.same_dtype("z", z, "x", x)
+        near = x.float() if x.dtype.itemsize < 4 else x  # squares of half precision overflow
+        far = near if z is x else z.to(near)
+        return self.of_squared(squared_distances(near, far)).to(x)
 
     @abstractmethod
     def of_squared(self, r2: Tensor) -> Tensor:
@@ -74,14 +81,17 @@ class Radial(ABC):
 
 def mean_squared_distance(x: Float[Tensor, "n d"]) -> float:
     """Mean squared distance over the pairs i != j: 2n/(n-1) times the total variance, exactly."""
-    x = checks.wide(x)
+    x = checks.wide(x.detach())
     return float(2 * x.var(dim=0, correction=1).sum())
 
 
-def _root(r2: Tensor) -> Tensor:
-    """The distance, with derivative 0 (not infinity) where it is 0."""
+def _scaled_root(r2: Tensor, scale: float) -> Tensor:
+    """The distance times a scale, with derivative 0 (not infinity) where it is 0.
+
+    Beyond FAR the kernels of it are 0, and infinity times that 0 would be NaN.
+    """
     apart = r2 > 0
-    return torch.where(apart, r2, 1.0).sqrt() * apart
+    return (torch.where(apart, r2, 1.0).sqrt() * apart * scale).clamp_max(FAR)
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,11 @@ class Matern32(Radial):
     r"""$(1 + s)\,e^{-s}$ with $s = \sqrt3\, r/\gamma$."""
 
     def of_squared(self, r2):
-        s = _root(r2) * (math.sqrt(3) / self.gamma)
+        s = _scaled_root(r2, math.sqrt(3) / self.gamma)
         return (1 + s) * torch.exp(-s)
 
     def slope(self, r2):
-        s = _root(r2) * (math.sqrt(3) / self.gamma)
+        s = _scaled_root(r2, math.sqrt(3) / self.gamma)
         return torch.exp(-s) * (-1.5 / self.gamma**2)
 
 
@@ -113,25 +123,36 @@ class Matern52(Radial):
     r"""$(1 + s + s^2/3)\,e^{-s}$ with $s = \sqrt5\, r/\gamma$."""
 
     def of_squared(self, r2):
-        s = _root(r2) * (math.sqrt(5) / self.gamma)
+        s = _scaled_root(r2, math.sqrt(5) / self.gamma)
         return (1 + s + s.square() / 3) * torch.exp(-s)
 
     def slope(self, r2):
-        s = _root(r2) * (math.sqrt(5) / self.gamma)
+        s = _scaled_root(r2, math.sqrt(5) / self.gamma)
         return (1 + s) * torch.exp(-s) * (-5 / (6 * self.gamma**2))
 
 
 @dataclass(frozen=True)
 class RationalQuadratic(Radial):
-    r"""$(1 + r^2/(\alpha\gamma^2))^{-\alpha}$; tends to the Gaussian as alpha grows."""
+    r"""$(1 + r^2/(\alpha\gamma^2))^{-\alpha}$, alpha from 1e-6 to 1e6.
+
+    It tends to the Gaussian as alpha grows.
+    """
 
     alpha: float = 1.0
 
+    def __post_init__(self):
+        super().__post_init__()
+        checks.number("alpha", self.alpha, least=1e-6, most=1e6)
+
     def of_squared(self, r2):
-        return (1 + r2 / (self.alpha * self.gamma**2)).pow(-self.alpha)
+        return torch.exp(-self.alpha * self._logarithm(r2))
 
     def slope(self, r2):
-        return (1 + r2 / (self.alpha * self.gamma**2)).pow(-self.alpha - 1) / -(self.gamma**2)
+        return torch.exp((-self.alpha - 1) * self._logarithm(r2)) / -(self.gamma**2)
+
+    def _logarithm(self, r2):
+        """Not by a power, which loses the digits of a small r2 where alpha is large."""
+        return torch.log1p(r2 / self.gamma**2 / self.alpha)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from kflow.game import Played, centred, play
 from kflow.kernels import Radial, squared_distances
 from kflow.steps import Constant
 
+METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")  # of scipy.integrate.solve_ivp
 StepRule = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -45,11 +46,15 @@ class EffectiveODE:
     games: Games = field(init=False, repr=False)
 
     def __post_init__(self):
-        checks.matrix("y", self.y)
+        checks.matrix("y", self.y, largest=checks.LARGEST_LABEL)
         checks.batch_size(self.n_fine, len(self.y))
         checks.number("nugget", self.nugget, least=0)
         if not isinstance(self.kernel, Radial):
             raise TypeError(f"kernel must be radial, such as Gaussian(gamma), not {self.kernel!r}")
+        if not isinstance(self.expectation, Exact | MonteCarlo):
+            raise TypeError(
+                f"expectation must be Exact() or MonteCarlo(samples, rng), not {self.expectation!r}"
+            )
         object.__setattr__(self, "y", checks.wide(self.y).cpu())
         object.__setattr__(self, "games", self.expectation.games(len(self.y), self.n_fine))
 
@@ -110,7 +115,11 @@ class EffectiveODE:
         with the t it reached where the solution explodes, is too stiff, or points collide.
         """
         start, other = self._checked(x, at)
-        t = _times(t)
+        t = increasing(t)
+        checks.number("rtol", rtol, least=1e-13)
+        checks.number("atol", atol, above=0)
+        checks.choice("method", method, METHODS)
+        checks.integer("max_evaluations", max_evaluations, least=1)
         n, d = x.shape
         state = torch.cat([start, start[:0] if at is None else other]).flatten().numpy()
         self.velocity(start)  # where the start itself is bad, this says so
@@ -173,14 +182,19 @@ class Solution:
 
     def __call__(self, t: float) -> Float[Tensor, "n d"]:
         """The training points at a time 0 <= t <= the last one, by scipy's dense output."""
+        checks.number("t", t)
         if not 0 <= t <= float(self.t[-1]) * (1 + 1e-12):
             raise ValueError(f"t must lie in 0 .. {float(self.t[-1])}, the solved range, not {t}")
         _, n, d = self.points.shape
         return torch.from_numpy(self.dense(t)[: n * d].copy()).view(n, d)
 
 
-def _times(t) -> np.ndarray:
-    t = np.atleast_1d(np.asarray(t, dtype=float))
+def increasing(t) -> np.ndarray:
+    """A time, or times, as an array; ValueError where they are not finite, positive, increasing."""
+    try:
+        t = np.atleast_1d(np.asarray(t, dtype=float))
+    except (TypeError, ValueError):
+        raise TypeError(f"t must be a time or a list of times, not {t!r}") from None
     if t.ndim != 1 or t.size == 0 or not np.isfinite(t).all():
         raise ValueError(f"t must be a finite time or a list of them, not {t!r}")
     if t[0] < 0:

@@ -27,7 +27,7 @@ class Constant:
 class MaxDisplacement:
     """eps = delta / max_i |g_i|: the fastest batch point moves by delta, in the units of x.
 
-    eps = 0 where g = 0. With a nugget the move is K (K + nugget I)^-1 g, shorter than g.
+    eps = 0 where |g|^2 is 0. With a nugget the move is K (K + nugget I)^-1 g, shorter than g.
     """
 
     delta: float

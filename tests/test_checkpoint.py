@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kflow
-from kflow.engine import checkpoint, fingerprint
+from kflow.engine import checkpoint, fingerprint, sealed
 
 
 def run(path=None, layers=60, pause=0.0, device="cpu", **change):
@@ -157,7 +157,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_state(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
+        patch.setattr(sealed, "save_file", full)
         with pytest.raises(OSError, match="could not be written.*the last one is intact"):
             run(path)
     assert path.read_bytes() == before
@@ -197,3 +197,128 @@ def test_kept_layers_resume_with_the_run(tmp_path, anywhere):
     resumed, _ = run(path, keep_layers=kept, device=anywhere)
     unbroken, _ = run(keep_layers=True, device=anywhere)
     assert torch.equal(resumed.transform(new), unbroken.transform(new))
+
+
+def test_points_of_one_column_of_a_transposed_matrix_are_checkpointed(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 12, generator=rng).expand(3, 12).T[:, :1]  # contiguous, of stride (1, 12)
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+    answers = [
+        flow.run(points, points, 3, torch.Generator().manual_seed(1), observe=lambda state: {
+            "one": torch.ones(1).expand(1)}, observe_at=[2], checkpoint=tmp_path / name)
+        for name, points in (("a", x), ("b", x.clone(memory_format=torch.contiguous_format)))
+    ]  # fmt: skip
+    assert torch.equal(answers[0].points, answers[1].points)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(layer="seven"), "its layer must be an integer, not 'seven'"),
+        (dict(observed=3), "does not hold the state of a flow"),
+        (dict(observed={"a": {}}), "does not hold the state of a flow"),
+        (dict(fingerprint=None), "does not hold the state of a flow"),
+        (dict(points=torch.zeros(1, 3)), r"its points are \(1, 3\) of torch.float32"),
+        (dict(points=torch.full((40, 3), torch.nan)), "its points are .* or not finite"),
+        (dict(rho=torch.zeros(1, dtype=torch.float64)), r"its rho are \(1,\)"),
+        (dict(generator=torch.zeros(5, dtype=torch.uint8)), "does not hold the state of a flow"),
+    ],
+)
+def test_a_sealed_checkpoint_that_is_no_state_of_a_flow_is_refused(tmp_path, change, says):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30)
+    tensors, facts = sealed.read(path)
+    for name, value in change.items():
+        (facts if name in facts else tensors)[name] = value
+    sealed.write(path, tensors, facts)
+    with pytest.raises(ValueError, match=says):
+        run(path)
+
+
+@pytest.mark.parametrize("spoil", [lambda raw: raw[:-9], lambda raw: b"", None])
+def test_a_folder_or_a_file_cut_short_in_place_of_a_checkpoint_is_stepped_over(tmp_path, spoil):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30)
+    if spoil:
+        path.write_bytes(spoil(path.read_bytes()))
+    else:
+        previous = tmp_path / "flow.safetensors.previous"
+        path.unlink()
+        previous.unlink()
+        previous.mkdir()
+        with (
+            pytest.warns(UserWarning, match="is corrupt"),
+            pytest.raises(ValueError, match="no sound"),
+        ):
+            run(path)
+        return
+    with pytest.warns(UserWarning, match="is corrupt"):
+        again = run(path)
+    assert_same(again, run())
+
+
+def test_a_kept_layer_of_which_a_bit_was_flipped_moves_no_point(tmp_path):
+    kept = tmp_path / "kept"
+    path, _ = run(layers=30, keep_layers=kept)
+    (kept / "layer-of-mine.safetensors").touch()  # is left alone
+    layer = kept / "layer-00000007.safetensors"
+    raw = bytearray(layer.read_bytes())
+    raw[-5] ^= 1
+    layer.write_bytes(raw)
+    with pytest.raises(ValueError, match="kept layer .*07.safetensors cannot be read .*digest"):
+        path.transform(torch.ones(2, 3))
+    layer.unlink()
+    with pytest.raises(ValueError, match="kept layer .*07.safetensors cannot be read"):
+        path.transform(torch.ones(2, 3))
+
+
+def test_a_full_disk_is_said_by_the_layers_that_are_kept(tmp_path, monkeypatch):
+    def full(tensors, file, metadata=None):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sealed, "save_file", full)
+    with pytest.raises(OSError, match="layer 0 could not be written to .*No space left.*free some"):
+        run(layers=10, keep_layers=tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_layer_saves_and_says_how_to_go_on(tmp_path, number, capsys):
+    path, before = tmp_path / "flow.safetensors", signal.getsignal(number)
+
+    def observe(state):
+        if state.layer == 10:
+            signal.raise_signal(number)
+
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+
+    def go(**options):
+        return flow.run(x, x, 20, torch.Generator().manual_seed(1), observe_at=[10], **options)
+
+    with pytest.raises(BaseException, match="143|stopped at layer 10") as caught:
+        go(observe=observe, checkpoint=path)
+    if number == signal.SIGTERM:
+        assert isinstance(caught.value, SystemExit) and caught.value.code == 143
+        assert "stopped at layer 10, which is saved in" in capsys.readouterr().err
+    else:
+        assert isinstance(caught.value, KeyboardInterrupt)
+        assert "the same call goes on from there" in str(caught.value)
+    assert checkpoint.read(path)[1]["layer"] == 10
+    assert signal.getsignal(number) == before
+    resumed = go(observe=lambda state: None, checkpoint=path)
+    assert torch.equal(resumed.points, go(observe=lambda state: None).points)
+
+
+def test_without_a_checkpoint_ctrl_c_interrupts_at_once():
+    seen = []
+
+    def observe(state):
+        seen.append(state.layer)
+        signal.raise_signal(signal.SIGINT)
+
+    x = torch.eye(6)
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 4, kflow.MaxDisplacement(0.05), nugget=0.1)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        flow.run(x, x, 9, torch.Generator(), observe=observe, observe_at=range(9))
+    assert seen == [0]

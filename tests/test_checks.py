@@ -91,9 +91,9 @@ def test_the_classifier_works_on_every_device(anywhere):
 
 def test_float64_is_refused_where_there_is_none():
     with pytest.raises(ValueError, match='mps, which has no float64: take "float32"'):
-        checks.precision_there("float64", torch.device("mps"))
+        precisions.check_there("float64", torch.device("mps"))
     for precision, where in (("float32", "mps"), ("float64", "cuda"), ("float64", "cpu")):
-        checks.precision_there(precision, torch.device(where))
+        precisions.check_there(precision, torch.device(where))
 
 
 @pytest.mark.wrong_types
@@ -123,3 +123,12 @@ def test_data_with_nothing_in_it_is_refused_with_its_shape():
             FLOW.run(x, y, 3, rng)
     with pytest.raises(ValueError, match="x holds no point"):
         kflow.interpolate(KERNEL, torch.zeros(0, 2), torch.zeros(0, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("bad", [float("inf"), -float("inf"), float("nan")])
+def test_labels_that_are_not_finite_are_refused_in_every_precision(dtype, bad):
+    y = torch.tensor([[1.0], [bad]], dtype=dtype)
+    with pytest.raises(ValueError, match="y must be finite, but row 1 holds NaN or infinity"):
+        checks.matrix("y", y, largest=checks.LARGEST_LABEL)
+    checks.matrix("y", torch.ones(2, 1, dtype=dtype), largest=checks.LARGEST_LABEL)

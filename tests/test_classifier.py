@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -11,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import kflow
+from kflow.engine import sealed
 from kflow.estimators.pairs import tell_apart
 
 
@@ -144,3 +146,54 @@ def test_one_class_is_refused():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.EstimatorCheckFailedWarning")
 def test_it_keeps_the_rules_of_scikit_learn():
     check_estimator(kflow.KernelFlowClassifier(n_fine=20))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (dict(gamma="wide"), "gamma must be a number, not 'wide'"),
+        (dict(delta=0), "delta must be above 0"),
+        (dict(n_interp=None), "n_interp must be an integer, not None"),
+        (dict(n_fine=2.5), "n_fine must be an integer, not 2.5"),
+        (dict(random_state=10**30), "random_state must be at most"),
+        (dict(random_state=-1), "random_state must be at least 0"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(settings, says):
+    X, y = load_iris(return_X_y=True)  # noqa: N806
+    with pytest.raises((TypeError, ValueError), match=says):
+        kflow.KernelFlowClassifier(**settings).fit(X, y)
+
+
+def test_columns_of_one_name_are_refused():
+    X = pd.DataFrame(np.eye(4), columns=["a", "b", "a", "c"])  # noqa: N806
+    with pytest.raises(ValueError, match="several columns of one name: a; rename them"):
+        kflow.KernelFlowClassifier().fit(X, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(dtype="load"),
+        dict(fill=10**9),
+        dict(mixed="yes"),
+        dict(layers=-1),
+        dict(nugget=None),
+        dict(classes=["int64", [0]]),
+        dict(classes=3),
+        dict(moving=torch.tensor([99])),
+        dict(centre=torch.zeros(7)),
+        dict(z=torch.zeros(1, 2, 2)),
+        dict(coefficients=torch.zeros(3, 3)),
+    ],
+)
+def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
+    X, y = make_moons(20, random_state=0)  # noqa: N806
+    path = tmp_path / "model.safetensors"
+    kflow.KernelFlowClassifier(layers=2).fit(X, y).save(path)
+    tensors, facts = sealed.read(path)
+    for name, value in change.items():
+        (facts if name in facts else tensors)[name] = value
+    sealed.write(path, tensors, facts)
+    with pytest.raises(ValueError, match="model.safetensors holds no sound model"):
+        kflow.KernelFlowClassifier.load(path)

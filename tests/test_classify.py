@@ -109,3 +109,20 @@ def test_bad_input_is_refused_by_name(change, says, clusters, rng):
         given["y"] = torch.roll(labels, 5, 0).to(x)
     with pytest.raises(ValueError, match=says):
         kflow.error_rate(kflow.Gaussian(2.0), rng=rng, nugget=1e-6, **given)
+
+
+@pytest.mark.parametrize(
+    ("rates", "error", "says"),
+    [
+        ([0.1], TypeError, r"rates must be rates\[layer\]\[n_interp\], not \[0.1\]"),
+        ({0: 0.1}, TypeError, "rates must be rates"),
+        ({0: {}}, ValueError, "rates is empty"),
+        ({0: {6: "much"}}, TypeError, r"rates\[0\]\[6\] must be a number, not 'much'"),
+        ({0: {6: np.nan}}, ValueError, r"rates\[0\]\[6\] must be finite"),
+        ({0: {6: 7.0}}, ValueError, r"rates\[0\]\[6\] must be at most 1"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_table_is_made_of_rates(rates, error, says):
+    with pytest.raises(error, match=says):
+        kflow.error_table(rates)

@@ -249,3 +249,16 @@ def test_a_download_that_fails_says_why_in_a_few_words(small, monkeypatch):
         data.mnist(full=True)
     assert "storage.googleapis.com: ConnectionError)" in str(caught.value)
     assert len(str(caught.value)) < 450
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0\x08", b"\0\0\x08\0", bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]),
+     bytes([0, 0, 13, 1, 0, 0, 0, 1]), bytes([0, 0, 8, 200, 1]),
+     bytes([0, 0, 8, 1, 255, 255, 255, 255])],
+)  # fmt: skip
+def test_an_idx_file_that_lies_about_its_size_is_refused(content):
+    with pytest.raises(ValueError, match="no IDX file of unsigned bytes"):
+        data.parse_idx(content)
+    assert data.parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])).tolist() == [7, 9]
+    assert data.parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 0])).shape == (0,)

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kflow.reproduce import execution, plans
+from kflow.reproduce import execution, notebooks, plans
 from kflow.reproduce.notebooks import ExecutionFailed
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -172,3 +172,13 @@ def test_outside_of_a_checkout_the_cure_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(plans, "__file__", str(tmp_path / "kflow" / "execution.py"))
     with pytest.raises(FileNotFoundError, match="change into a clone"):
         plans.project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "\x00", "[" * 100_000, '{"cells": 3, "nbformat": 4}']
+)
+def test_a_file_that_is_no_notebook_is_refused(tmp_path, text):
+    path = tmp_path / "x.ipynb"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="x.ipynb is no notebook"):
+        notebooks.read(path)

@@ -1,6 +1,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -239,7 +240,7 @@ def test_a_broken_flow_names_its_layer(data, device):
         (dict(n_fine=9), "even"),
         (dict(n_fine=42), "at most 40"),
         (dict(nugget=-1), "nugget must be at least 0"),
-        (dict(precision="bf16"), "float64, float32, mixed, not 'bf16'"),
+        (dict(precision="bf16"), "'float64', 'float32', 'mixed', not 'bf16'"),
         (dict(layers=-1), "layers must be at least 0"),
         (dict(lookahead=0), "lookahead must be at least 1"),
         (dict(observe=print, observe_at=[7]), "observe_at names layer 7, beyond the 5 layers"),
@@ -332,3 +333,36 @@ def test_progress_on_a_terminal_is_rewritten_on_one_line(data, capsys, monkeypat
     flow().run(x, y, 5, seed(), progress=True)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.endswith("\n") and "\rlayer 5/5, rho 0." in said
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(n_fine="4"), "n_fine must be an integer, not '4'"),
+        (dict(n_fine=math.inf), "n_fine must be an integer, not inf"),
+        (dict(precision=[]), "precision must be one of 'float64', 'float32', 'mixed', not"),
+        (dict(observe_at=3), "observe_at must be a list of layers, not 3"),
+        (dict(observe_at=("a",)), "each of observe_at must be an integer, not 'a'"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_setting_of_a_wrong_type_is_named_with_the_value(change, says):
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    settings = dict(kernel=kflow.Gaussian(1.0), n_fine=4, step=kflow.Constant(0.1), nugget=0.1)
+    at = {k: change.pop(k) for k in list(change) if k == "observe_at"}
+    with pytest.raises((TypeError, ValueError), match=says):
+        kflow.KernelFlow(**settings | change).run(
+            x, x, 1, torch.Generator().manual_seed(0), observe=lambda state: None, **at
+        )
+
+
+@pytest.mark.wrong_types
+def test_numbers_of_numpy_are_numbers():
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    ends = [
+        kflow.KernelFlow(kflow.Gaussian(1.0), n_fine, kflow.Constant(0.1), nugget)
+        .run(x, x, layers, torch.Generator().manual_seed(0))
+        .points
+        for n_fine, nugget, layers in ((4, 0.1, 2), (np.int64(4), np.float64(0.1), np.int64(2)))
+    ]
+    assert torch.equal(*ends)

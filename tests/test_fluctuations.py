@@ -139,3 +139,35 @@ def test_the_same_generator_gives_the_same_replicas(problem):
     first, second = (run(problem, 0.25, [0, 4], count=20) for _ in range(2))
     assert torch.equal(first.points, second.points)
     assert torch.equal(first.points[0], problem[1](0.0).expand(20, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("layers", "error"),
+    [
+        ([], ValueError),
+        ([2, 1], ValueError),
+        ([-1], ValueError),
+        ([100], ValueError),
+        (3, TypeError),
+        (["a"], TypeError),
+        ([0.5], TypeError),
+    ],
+)
+@pytest.mark.wrong_types
+def test_replicas_are_asked_for_at_increasing_layers_of_the_solution(problem, layers, error):
+    with pytest.raises(error, match="layer"):
+        run(problem, 0.1, layers, count=2)
+
+
+@pytest.mark.parametrize("times", [[], [0.2, 0.1], [-0.1], [float("nan")], 1.1, "soon"])
+@pytest.mark.wrong_types
+def test_a_covariance_is_asked_for_at_increasing_times_of_the_solution(problem, times):
+    with pytest.raises((ValueError, TypeError), match="t (must|is)|times must"):
+        problem[2].covariance(times)
+
+
+def test_the_covariance_begins_at_zero_and_nothing_is_linearised_at_the_start_alone(problem):
+    assert not problem[2].covariance(0.0).any()
+    ode, solution, _ = problem
+    with pytest.raises(ValueError, match="last time of the solution must be above 0"):
+        linearise(ode, ode.solve(solution(0.0), 0.0))

@@ -20,6 +20,7 @@ from kflow.forecasting import (
     valid_time,
 )
 
+ONES = np.ones((4, 2))
 QUICK = kflow.KernelFlowRegressor(criterion="likelihood", kernel="gaussian", steps=60)
 
 
@@ -155,3 +156,58 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
         fitted.forecast(times=[10.0])
     with pytest.raises(ValueError, match="forecasts its own series"):
         OneStepMap(LinearRegression()).fit(np.arange(9.0), np.arange(9.0)).forecast(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: embed(np.ones(9) + 1j, 1), TypeError, "series must be an array of numbers"),
+        (lambda: embed("words", 1), TypeError, "series must be an array of numbers"),
+        (lambda: embed([[1.0], [1.0, 2.0]], 1), TypeError, "series must be an array of numbers"),
+        (
+            lambda: embed(np.ma.masked_equal([1.0, 2.0, 3.0], 2.0), 1),
+            ValueError,
+            "NaN .*at 1 times",
+        ),
+        (lambda: valid_time(ONES, ONES, 0.0), ValueError, "scale must be a positive number"),
+        (lambda: valid_time(ONES, ONES, [1.0] * 3), ValueError, "scale must be a positive number"),
+        (lambda: valid_time(ONES, ONES, 1.0, dt=math.nan), ValueError, "dt must be finite"),
+        (lambda: valid_time(ONES, ONES, 1.0, exponent=-1), ValueError, "exponent must be above"),
+        (lambda: logistic("r"), TypeError, "r must be a number"),
+        (lambda: henon(b=None), TypeError, "b must be a number"),
+        (lambda: lorenz63(rho=math.inf), ValueError, "rho must be finite"),
+        (lambda: lorenz96(10**30), ValueError, "variables must be at most"),
+        (lambda: henon().series(10**30, 0), ValueError, "n must be at most"),
+        (lambda: henon().series(3, None), TypeError, "seed must be an integer"),
+        (lambda: largest_exponent(np.cos, [0.3], 9, separation=0), ValueError, "separation must"),
+        (lambda: largest_exponent(np.cos, [0.3], 9, separation=1e-30), ValueError, "larger separa"),
+        (lambda: henon(a=1e9).series(9, 0), FloatingPointError, "Henon map left every bound"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_what_cannot_be_a_series_or_a_system_is_refused_by_name(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(last=np.full((2, 3, 1), np.nan)), "last holds NaN"),
+        (dict(last="later"), "last must be an array of numbers"),
+        (dict(horizon=None), "horizon must be an integer"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_forecast_refuses_what_it_cannot_start_from(change, says):
+    learned = OneStepMap(LinearRegression()).fit(np.arange(9.0))
+    with pytest.raises((TypeError, ValueError), match=says):
+        learned.forecast(**dict(horizon=1) | change)
+
+
+@pytest.mark.parametrize("times", [[], [np.inf], [np.nan], "later", [[9.0]]])
+@pytest.mark.wrong_types
+def test_a_forecast_refuses_times_that_are_none(times):
+    learned = OneStepMap(LinearRegression()).fit(np.arange(9.0), np.arange(9.0))
+    with pytest.raises((TypeError, ValueError), match="times must|times holds"):
+        learned.forecast(times=times)

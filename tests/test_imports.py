@@ -72,3 +72,9 @@ def test_the_contract_names_no_module_that_is_gone():
 def test_every_public_name_is_importable_and_documented():
     for name in kflow.__all__:
         assert getattr(kflow, name).__doc__, name
+
+
+@pytest.mark.parametrize("room", ["forecasting", "learning"])
+def test_a_room_is_imported_from_the_library_before_anything_else(room):
+    line = f"from kflow import {room}; import kflow; assert kflow.{room} is {room}"
+    subprocess.run([sys.executable, "-c", line], check=True, cwd=ROOT)

@@ -130,3 +130,10 @@ def test_bad_input_is_refused_by_name(change, says, data):
     x, y, nugget = change(*data)
     with pytest.raises(ValueError, match=says):
         kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget)
+
+
+def test_an_energy_is_a_number_where_the_points_carry_gradients():
+    x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    v = kflow.interpolate(kflow.Gaussian(1.0), x.clone().requires_grad_(), x + 1)
+    assert v.energy == kflow.interpolate(kflow.Gaussian(1.0), x, x + 1).energy
+    assert v(x).requires_grad

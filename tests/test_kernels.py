@@ -95,6 +95,14 @@ def test_far_from_the_origin_distances_stay_exact():
         (lambda x: kflow.Gaussian(-2.0), "above 0"),
         (lambda x: kflow.Gaussian(math.nan), "gamma must be finite"),
         (lambda x: kflow.RationalQuadratic(1.0, 0.0), "alpha must be above 0"),
+        (lambda x: kflow.RationalQuadratic(1.0, 1e7), r"alpha must be at most 1000000.0, not"),
+        (lambda x: kflow.Gaussian(1e-300), "gamma must be at least 1e-18, not 1e-300"),
+        (lambda x: kflow.Gaussian(1e300), r"gamma must be at most 1e\+18, not 1e\+300"),
+        (lambda x: kflow.Gaussian(10**400), "gamma must be finite"),
+        (
+            lambda x: kflow.Gaussian(1.0)(x, x.index_fill(0, torch.tensor([2]), 1e200)),
+            r"z must be at most 1e\+16, but row 2 holds 1e\+200, too large to be squared",
+        ),
         (lambda x: kflow.Gaussian(1.0)(x, x[:, :2]), "z must have 3 columns"),
         (lambda x: kflow.Gaussian(1.0)(x * math.nan, x), "x must be finite, but row 0"),
         (lambda x: kflow.Gaussian.for_points(x[:1]), "at least 2 points"),
@@ -113,9 +121,38 @@ def test_a_bad_value_is_named_with_its_cure(make, says, clouds):
         (lambda x: kflow.Gaussian("wide"), "gamma must be a number, not 'wide'"),
         (lambda x: kflow.Gaussian(1.0)(x.numpy(), x), "torch.as_tensor"),
         (lambda x: kflow.Gaussian(1.0)(x.long(), x), "floating point"),
+        (lambda x: kflow.Gaussian(1.0)(x.to(torch.float8_e4m3fn), x), "floating point"),
+        (lambda x: kflow.Gaussian(1.0)(x.to_sparse(), x), r"x must be a dense tensor; x.to_dense"),
+        (lambda x: kflow.Gaussian(1.0)(x, x.float()), r"z is torch.float32 but x is torch.float64"),
     ],
 )
 @pytest.mark.wrong_types
 def test_a_wrong_type_is_named_with_its_cure(make, says, clouds):
     with pytest.raises(TypeError, match=says):
         make(clouds[0])
+
+
+@pytest.mark.parametrize("kernel", [kflow.Matern32(1e-6), kflow.Matern52(1e-6)])
+def test_points_that_are_astronomically_far_do_not_feel_each_other(kernel):
+    x = torch.tensor([[0.0], [1e15]])  # float32, in which the distance in bandwidths is infinite
+    assert torch.equal(kernel(x, x), torch.eye(2))
+    assert torch.isfinite(kernel.slope(torch.tensor([0.0, 1e30]))).all()
+
+
+def test_a_rational_quadratic_of_a_large_power_is_the_gaussian_in_single_precision_too():
+    x = torch.linspace(0, 2, 5)[:, None]
+    found = kflow.RationalQuadratic(1.0, alpha=1e6)(x, x)
+    torch.testing.assert_close(found, kflow.Gaussian(1.0)(x, x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_overflow(dtype):
+    x = torch.tensor([[0.0, 255.0], [255.0, 0.0], [250.0, 4.0]], dtype=dtype)  # pixels
+    found, exact = kflow.Gaussian(100.0)(x, x), kflow.Gaussian(100.0)(x.double(), x.double())
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), exact, atol=4e-3, rtol=0)
+
+
+def test_a_bandwidth_is_found_of_points_that_carry_gradients(clouds):
+    x = clouds[0]
+    assert kflow.Gaussian.for_points(x.clone().requires_grad_()) == kflow.Gaussian.for_points(x)

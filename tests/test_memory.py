@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kflow
-from kflow.engine import lookahead, memory, transport
+from kflow.engine import frame, lookahead, memory, transport
 
 
 def run(precision="float64", layers=12, **options):
@@ -137,3 +137,13 @@ def test_a_game_that_cannot_be_played_is_explained_when_played_ahead(monkeypatch
 def test_no_device_but_a_gpu_plays_ahead():
     assert lookahead.plays_ahead(torch.device("cuda"))
     assert not lookahead.plays_ahead(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("said", ["could not create a primitive", "can't allocate memory: you"])
+def test_memory_that_runs_out_while_the_points_are_copied_back_is_explained(monkeypatch, said):
+    def full(self):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(frame.Cloud, "full", full)
+    with pytest.raises(MemoryError, match="at layer 12 the memory of cpu ran out"):
+        run()

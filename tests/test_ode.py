@@ -292,6 +292,8 @@ def test_bad_times_are_refused(times, message):
         ({"nugget": -1.0}, ValueError, "nugget"),
         ({"kernel": lambda x, z: x @ z.T}, TypeError, "radial"),
         ({"expectation": MonteCarlo(0, torch.Generator())}, ValueError, "samples"),
+        ({"expectation": "all"}, TypeError, r"expectation must be Exact\(\) or MonteCarlo"),
+        ({"expectation": Exact(0)}, ValueError, "max_terms must be at least 1"),
     ],
 )
 @pytest.mark.wrong_types
@@ -361,3 +363,28 @@ def test_an_exploding_solution_stops_with_the_time_of_the_explosion(monkeypatch)
         ode.solve(x, 10.0)
     reached = float(str(caught.value).split("t = ")[1].split()[0])
     assert reached == pytest.approx(1 / float(x.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"t": "soon"}, TypeError, "t must be a time or a list of times, not 'soon'"),
+        ({"rtol": 1e-20}, ValueError, "rtol must be at least 1e-13"),
+        ({"atol": 0}, ValueError, "atol must be above 0"),
+        ({"method": "Euler"}, ValueError, "method must be one of 'DOP853'"),
+        ({"method": []}, ValueError, "method must be one of 'DOP853'"),
+        ({"max_evaluations": None}, TypeError, "max_evaluations must be an integer"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_bad_settings_of_the_integration_are_refused(change, error, message):
+    x, y = roll()
+    with pytest.raises(error, match=message):
+        EffectiveODE(KERNEL, y, 4).solve(**dict(x=x, t=1.0) | change)
+
+
+@pytest.mark.wrong_types
+def test_a_solution_is_asked_for_a_number():
+    x, y = roll()
+    with pytest.raises(TypeError, match="t must be a number, not 'now'"):
+        EffectiveODE(KERNEL, y, 4).solve(x, 0.1)("now")

@@ -1,8 +1,10 @@
 """The runs at the scale of the talk: records, their settings, and the command, on few points."""
 
+import errno
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +204,44 @@ def test_distances_within_and_between_classes_by_hand():
 def test_a_dozen_images_are_the_first_of_each_class_and_two_more():
     y = torch.eye(10)[torch.arange(30) % 10]
     assert observing.first_of_each_class(y).tolist() == [*range(10), 10, 11]
+
+
+class Trap:
+    """What leaves a file where it is unpickled."""
+
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", None])
+def test_arrays_of_a_record_that_are_none_are_refused_and_not_unpickled(
+    tmp_path, monkeypatch, content
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "book/records/paper/x.json"
+    paper.record.write(path, {"a": 1}, {"b": np.arange(3)})
+    if content is None:
+        np.savez(path.with_suffix(".npz"), b=np.array([Trap()], dtype=object))
+    else:
+        path.with_suffix(".npz").write_bytes(content)
+    with pytest.raises(ValueError, match="x.npz is damaged"):
+        paper.read_record("x", tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_record_that_cannot_be_written_leaves_the_former_numbers_and_arrays(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "book/records/paper/x.json"
+    paper.record.write(path, {"a": 1}, {"b": np.arange(3)})
+
+    def full(self, text, *_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="cannot be written, No space left on device.*x.json"):
+            paper.record.write(path, {"a": 2}, {"b": np.arange(9)})
+    numbers, arrays = paper.read_record("x", tmp_path)
+    assert numbers == {"a": 1} and len(arrays["b"]) == 3
+    assert sorted(p.name for p in path.parent.iterdir()) == ["x.json", "x.npz"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kflow.figures import parameters
+from kflow.figures import parameter_file, parameters
 from kflow.figures.shares import Shares
 
 CELL = """
@@ -104,7 +104,7 @@ def test_the_cell_that_papermill_injects_is_found_after_the_schema():
 def test_a_number_in_a_file_is_a_number_however_it_is_written(tmp_path, text, value):
     path = tmp_path / "set.yml"
     path.write_text(f"nugget: {text}\n")
-    assert parameters.read_file(path) == {"nugget": value}
+    assert parameter_file.read(path) == {"nugget": value}
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,34 @@ def test_a_file_that_holds_no_parameters_is_refused(tmp_path, text, said):
     path = tmp_path / "set.yml"
     path.write_text(text)
     with pytest.raises(ValueError, match=f"set.yml.*{said}"):
-        parameters.read_file(path)
+        parameter_file.read(path)
+
+
+LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n"
+    for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [LAUGHS, "n: &a 4\nm: *a\n", "n: " + "[" * 20_000, "n: " + "9" * 5000, "3: 4", "~: 4",
+     "n: !!python/name:open", "- 1", "words"],
+)  # fmt: skip
+def test_yaml_that_holds_no_parameters_is_refused(tmp_path, text):
+    path = tmp_path / "flow.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="flow.yml (cannot be read as YAML|must map names)"):
+        parameter_file.read(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"cells": 3}', '{"cells": [{}]}', "[" * 100_000, "\x00",
+             '{"cells": [{"metadata": {"tags": ["parameters"]}, "source": ["n = open(1)"]}]}',
+             '{"cells": [{"metadata": {"tags": ["parameters"]}, "source": ["n: int ="]}]}'],
+)  # fmt: skip
+def test_a_file_that_is_no_notebook_has_no_parameters(tmp_path, text):
+    path = tmp_path / "flow.ipynb"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="flow.ipynb is no notebook with parameters"):
+        parameters.of_notebook(path)

@@ -1,5 +1,6 @@
 """Published records: what is compared, and what a damaged one says."""
 
+import errno
 import json
 import tomllib
 from pathlib import Path
@@ -176,3 +177,58 @@ def test_every_row_of_the_source_is_in_the_claims():
 def test_a_bound_of_zero_is_written_and_read_again():
     quantity = Quantity("distance", 0.2, "statistical", low=0.0, high=0.5, paper=0.0)
     assert records.from_json("distance", quantity.to_json()) == quantity
+
+
+@pytest.mark.parametrize("name", ["../secret", "..", "/etc/passwd", "", "a/b"])
+def test_a_record_names_files_of_its_own_folder_only(tmp_path, name):
+    (tmp_path / "secret").write_text("secret")
+    folder = tmp_path / "a-figure"
+    folder.mkdir()
+    told = {"files": {name: records.sha256(tmp_path / "secret")}, "data": {"file": name}}
+    records.write_json(folder / "record.json", told)
+    with pytest.raises(records.RecordError, match="names a file outside of its folder"):
+        records.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[]",
+        "3",
+        "{",
+        "\xff",
+        '{"files": 3}',
+        '{"data": []}',
+        '{"n": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_record_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "record.json").write_text(text, "latin-1")
+    with pytest.raises(records.RecordError, match="record.json"):
+        records.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, [], {"a": 3}, {"a": {"value": 1}}, {"a": {"value": "x", "kind": "exact"}},
+     {"a": {"value": 1.0, "kind": "exact", "more": 1}}, {"a": {"value": 10**400, "kind": "exact"}}],
+)  # fmt: skip
+@pytest.mark.wrong_types
+def test_quantities_that_are_none_are_refused(found):
+    with pytest.raises(records.RecordError):
+        records.quantities({"slug": "a", "quantities": found})
+
+
+def test_a_record_that_cannot_be_written_leaves_the_former_one(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    records.write_json(path, {"a": 1})
+
+    def full(self, text, *_):
+        open(self, "w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="cannot be written, No space left on device.*record.json"):
+        records.write_json(path, {"a": 2})
+    assert records.read_json(path) == {"a": 1} and [*tmp_path.iterdir()] == [path]

@@ -1,5 +1,7 @@
 """The regressor: what it predicts, how sure it is, the rules of scikit-learn, files, bad input."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import kflow
+from kflow.engine import sealed
 from kflow.learning import ARD, DeepFeatures, Isotropic, LeaveOneOut, Linear, Periodic
 
 QUICK = dict(steps=40, n_fine=100)
@@ -197,7 +200,9 @@ Y = X[:, 0]
         ({"criterion": "mse"}, X, Y, "criterion must be one of 'loo'"),
         ({"nugget": -1}, X, Y, "nugget must be at least 0"),
         ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
-        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "4"),
+        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "x must have 4 columns"),
+        ({}, X, np.array([b"a", b"b"] * 10), "y must hold numbers to be regressed"),
+        ({"random_state": 10**30}, X, Y, "random_state must be at most"),
     ],
 )
 def test_bad_input_is_refused_by_name(settings, x, y, message):
@@ -234,3 +239,72 @@ def test_what_is_no_number_in_a_data_frame_is_named_by_its_label():
         model.fit(words, labels.fillna(0))
     numbers = frame.fillna(0).astype(object)  # numbers, though in a column of objects
     assert kflow.KernelFlowRegressor(steps=1).fit(numbers, labels.fillna(0)).n_features_in_ == 2
+
+
+def resealed(path, **change):
+    """The saved model with other settings or tensors, and the seal of these."""
+    tensors, facts = sealed.read(path)
+    for name, value in change.items():
+        (facts if name in facts else tensors)[name] = value
+    sealed.write(path, tensors, facts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(kernel={"class": "os.system"}),
+        dict(kernel={"class": "Radial", "gamma": 1.0}),
+        dict(kernel={"class": "ARD", "base": {"class": "Gaussian", "gamma": 1.0},
+                     "n_features": 10**12}),
+        dict(kernel=None),
+        dict(nugget=-1.0),
+        dict(nugget="none"),
+        dict(one_output=3),
+        dict(parameters={"evil": 1}),
+        dict(parameters=None),
+        dict(n_features_in_=10**15),
+        dict(n_features_in_="2"),
+        dict(feature_names_in_=["a"]),
+        dict(feature_names_in_=3),
+        dict(y_mean_=torch.full((1,), torch.nan, dtype=torch.float64)),
+        dict(mean_=torch.zeros(7)),
+        dict(x=torch.zeros(0, 3)),
+        dict(amplitude=torch.zeros(2, 2)),
+    ],
+)  # fmt: skip
+def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
+    path = tmp_path / "model.safetensors"
+    kflow.KernelFlowRegressor(steps=1).fit(X, Y).save(path)
+    resealed(path, **change)
+    with pytest.raises(ValueError, match="model.safetensors (holds|is damaged)"):
+        kflow.KernelFlowRegressor.load(path)
+
+
+def test_a_model_of_which_a_bit_was_flipped_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    kflow.KernelFlowRegressor(steps=1).fit(X, Y).save(path)
+    raw = bytearray(path.read_bytes())
+    raw[-5] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match="is damaged.*digest"):
+        kflow.KernelFlowRegressor.load(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="is damaged.*it is a folder"):
+        kflow.KernelFlowRegressor.load(path)
+
+
+def test_a_full_disk_leaves_the_model_that_was_saved_before(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    model = kflow.KernelFlowRegressor(steps=1).fit(X, Y)
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(tensors, file, metadata=None):
+        file.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sealed, "save_file", full)
+    with pytest.raises(OSError, match="could not be written to .*No space left.*free some space"):
+        model.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == before

@@ -1,5 +1,7 @@
 """Points shared among processes move as they do in one."""
 
+import hashlib
+import json
 import multiprocessing
 import traceback
 
@@ -9,6 +11,7 @@ import torch.distributed as dist
 
 import kflow
 from kflow.engine import fingerprint, shards
+from kflow.engine.sharded_checkpoint import ShardedCheckpoint
 
 N, M = 41, 7
 
@@ -199,3 +202,32 @@ def test_a_fingerprint_does_not_depend_on_who_holds_the_rows(dtype):
 def test_outside_torchrun_there_is_no_rank():
     with pytest.raises(RuntimeError, match="start it by torchrun"), shards.joined():
         pass
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(files=["../flow.json.layer2.rank0of1"]),
+        dict(files=[]),
+        dict(files=3),
+        dict(rows={"points": [0]}),
+        dict(rows={"points": [3, 0]}),
+        dict(rows=None),
+        dict(facts="text"),
+    ],
+)
+def test_a_manifest_that_names_what_is_not_beside_it_is_stepped_over(tmp_path, change):
+    path, shared = tmp_path / "flow.json", {"points": shards.Shards.of(3, None)}
+    with ShardedCheckpoint(path, shared) as file:
+        for layer in (1, 2):
+            file.save({"points": torch.full((3, 2), float(layer))}, {"layer": layer})
+    (tmp_path.parent / "flow.json.layer2.rank0of1").write_text("not ours")
+    text = json.dumps(json.loads(json.loads(path.read_text())["text"]) | change)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps({"text": text, "digest": digest}))
+    with (
+        ShardedCheckpoint(path, shared) as file,
+        pytest.warns(UserWarning, match="flow.json is corrupt"),
+    ):
+        tensors, facts = file.load()
+    assert facts["layer"] == 1 and (tensors["points"] == 1).all()

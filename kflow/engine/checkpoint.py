@@ -1,18 +1,13 @@
 """Checkpoints: the state of a flow in one safetensors file, replaced atomically, never pickled."""
 
-import hashlib
-import json
 import os
 import warnings
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-State = tuple[dict[str, Tensor], dict]  # named tensors, and what JSON can hold
+from kflow.engine.sealed import Damaged, State, read, seal, sync, write
 
 
 class Checkpoint:
@@ -75,7 +70,7 @@ class Checkpoint:
         if self.path.exists():
             os.replace(self.path, self.previous)
         os.replace(self.writing, self.path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
 
     def load(self) -> State | None:
         """The newest sound state, or None where there is no file yet.
@@ -84,15 +79,16 @@ class Checkpoint:
         """
         existing = self.existing()
         for path in existing:
-            if is_manifest(path):
+            try:
+                if not is_manifest(path):
+                    return read(path)
+            except (Damaged, OSError) as error:
+                warnings.warn(f"the checkpoint {path} is corrupt ({error})", stacklevel=2)
+            else:
                 raise ValueError(
                     f"the checkpoint {path} is of points shared among ranks; go on with torchrun "
                     f"(--nproc-per-node 1 will do), or choose another path"
                 )
-            try:
-                return read(path)
-            except (SafetensorError, OSError, KeyError, ValueError) as error:
-                warnings.warn(f"the checkpoint {path} is corrupt ({error})", stacklevel=2)
         if existing:
             raise self.none_sound()
         return None
@@ -127,50 +123,10 @@ def refuse_other_run(path: Path, saved: dict[str, str], current: dict[str, str])
 
 def digest(tensor: Tensor | None) -> str:
     """A short fingerprint of a tensor's shape, dtype and bytes."""
-    return "none" if tensor is None else _digest({"": tensor}, "")[:16]
-
-
-def write(path: Path, tensors: dict[str, Tensor], facts: dict):
-    """Write a state to a file and wait for the disk; an OSError leaves no file."""
-    text = json.dumps(facts)
-    try:
-        save_file(tensors, path, metadata={"facts": text, "digest": _digest(tensors, text)})
-        _sync(path)
-    except (OSError, SafetensorError) as error:
-        path.unlink(missing_ok=True)
-        raise OSError(str(error)) from error
-
-
-def read(path: Path) -> State:
-    """The state in a file. Raises what a corrupt one raises: SafetensorError, KeyError, ..."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    if _digest(tensors, metadata["facts"]) != metadata["digest"]:
-        raise ValueError("its bytes do not match its digest")
-    return tensors, json.loads(metadata["facts"])
+    return "none" if tensor is None else seal({"": tensor}, "")[:16]
 
 
 def is_manifest(path: Path) -> bool:
-    """Whether a file is JSON, as the manifest of several ranks' files is."""
+    """Whether a file is JSON, as the manifest of several ranks' files is; OSError as `open`."""
     with open(path, "rb") as file:
         return file.read(1) == b"{"
-
-
-def _digest(tensors: dict[str, Tensor], text: str) -> str:
-    sha = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()
-
-
-def _sync(path: Path):
-    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow.engine.checkpoint import digest
+from kflow.engine.sealed import in_bytes
 from kflow.engine.shards import Shards
 
 FORMAT = "2"  # raise it when the meaning of a fingerprint changes
@@ -62,7 +63,7 @@ def _hash(x: Tensor, start: int) -> int:
     """BLAKE2b of each row with its number, added up as a signed 64-bit integer."""
     total = 0
     for first in range(0, len(x), BLOCK):
-        rows = x[first : first + BLOCK].detach().cpu().contiguous().view(torch.uint8).numpy()
+        rows = in_bytes(x[first : first + BLOCK]).numpy()
         for number, row in enumerate(rows, start + first):
             salt = number.to_bytes(16, "little")
             total += int.from_bytes(blake2b(row, digest_size=8, salt=salt).digest(), "little")

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from kflow.engine import memory
+from kflow.engine import memory, sealed
 from kflow.engine.transport import Layer
 
 
@@ -21,7 +20,7 @@ class MemoryLayers(list):
 
 
 class FolderLayers:
-    """Layers in a folder, one memory-mapped safetensors file each; of several ranks one writes."""
+    """Layers in a folder, one safetensors file each; of several ranks one writes."""
 
     def __init__(self, folder: Path, writes: bool):
         self.folder, self.writes = folder, writes
@@ -33,8 +32,15 @@ class FolderLayers:
         if self.writes:
             path = self._path(self.count)
             beside = path.with_suffix(".writing")
-            save_file({"z": layer.z.contiguous(), "c": layer.c.contiguous()}, beside)
-            os.replace(beside, path)
+            parts = {"z": layer.z.contiguous(), "c": layer.c.contiguous()}
+            try:
+                sealed.write(beside, parts, {}, wait=False)
+                os.replace(beside, path)
+            except OSError as error:
+                raise OSError(
+                    f"layer {self.count} could not be written to {self.folder} ({error}); free "
+                    "some space and run again, or pass a folder on a larger disk"
+                ) from error
         self.count += 1
 
     def truncate(self, n: int):
@@ -46,7 +52,8 @@ class FolderLayers:
                 f"start again without the checkpoint"
             )
         for path in self.folder.glob("layer-*.safetensors"):
-            if self.writes and int(path.stem.removeprefix("layer-")) >= n:
+            number = path.stem.removeprefix("layer-")
+            if self.writes and number.isdecimal() and int(number) >= n:
                 path.unlink()
         self.count = n
 
@@ -55,7 +62,13 @@ class FolderLayers:
 
     def __iter__(self) -> Iterator[Layer]:
         for k in range(self.count):
-            yield Layer(**load_file(self._path(k)))
+            try:
+                layer = Layer(**sealed.read(self._path(k))[0])
+            except (sealed.Damaged, TypeError, OSError) as error:
+                raise ValueError(
+                    f"the kept layer {self._path(k)} cannot be read ({error}); run the flow again"
+                ) from error
+            yield layer
 
     def _path(self, k: int) -> Path:
         return self.folder / f"layer-{k:08d}.safetensors"

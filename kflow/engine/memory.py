@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 OUT_OF_MEMORY = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+SAID = ("allocate memory", "could not create a primitive")  # by torch and by oneDNN, on a CPU
 
 
 def of_flow(n: int, d: int, n_fine: int, lookahead: int, itemsize: int) -> dict[str, int]:
@@ -35,7 +36,7 @@ def explained(needed: dict[str, int], device: torch.device, reached: Callable[[]
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, OUT_OF_MEMORY) and "allocate memory" not in str(error):
+        if not isinstance(error, OUT_OF_MEMORY) and not any(said in str(error) for said in SAID):
             raise
         parts = ", ".join(f"{size / 1e9:.2g} GB for the {name}" for name, size in needed.items())
         there = free(device)

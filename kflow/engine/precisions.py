@@ -9,6 +9,15 @@ PRECISIONS = ("float64", "float32", "mixed")
 SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32 sums; on CUDA
 
 
+def check_there(precision: str, where: torch.device):
+    """Refuse float64 on a device that has none."""
+    if precision == "float64" and where.type == "mps":
+        raise ValueError(
+            'precision "float64" is not to be had on mps, which has no float64: take "float32", '
+            "or bring the points to the CPU, x.cpu()"
+        )
+
+
 def has_bf16_tiles() -> bool:
     """Whether this CPU multiplies bf16 matrices in tiles (Intel AMX) and torch (2.9) can ask it."""
     supported = getattr(torch.cpu, "_is_amx_tile_supported", None)

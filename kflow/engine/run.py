@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kflow import checks
-from kflow.engine import precisions, reach, saved_state
+from kflow.engine import interruption, precisions, reach, saved_state
 from kflow.engine.checkpoint import Checkpoint
 from kflow.engine.frame import Cloud, Frame
 from kflow.engine.layers import store
@@ -47,7 +47,7 @@ class Task:
     def check(self):
         """Refuse wrong arguments, by ValueError or TypeError."""
         checks.points_and_labels(self.x, self.y)
-        checks.precision_there(self.flow.precision, self.x.device)
+        precisions.check_there(self.flow.precision, self.x.device)
         checks.integer("layers", self.layers, least=0)
         checks.generator(self.rng)
         checks.integer("lookahead", self.lookahead, least=1)
@@ -59,7 +59,6 @@ class Task:
         if self.observe_at and self.observe is None:
             raise ValueError("observe_at names layers, but observe is None; give a function")
         for k in self.observe_at:
-            checks.integer("observe_at", k, least=0)
             if k > self.layers:
                 raise ValueError(
                     f"observe_at names layer {k}, beyond the {self.layers} layers of this run; "
@@ -128,9 +127,10 @@ class Run:
     def go(self):
         """Move on to the last layer; resume first, observe and save on the way."""
         state = self.state
+        saves = self.task.checkpoint is not None and self.task.group is None
         try:
-            with self._checkpoint() as checkpoint:
-                self._go(checkpoint)
+            with self._checkpoint() as checkpoint, interruption.noticed(saves) as arrived:
+                self._go(checkpoint, arrived)
         except Broken as error:
             raise FloatingPointError(
                 f"{error}{state.kept_text()}: take smaller steps or a larger nugget"
@@ -141,7 +141,7 @@ class Run:
                 f"many ranks as there are"
             ) from error
 
-    def _go(self, checkpoint: Checkpoint | ShardedCheckpoint | None):
+    def _go(self, checkpoint: Checkpoint | ShardedCheckpoint | None, arrived: Callable):
         task, state = self.task, self.state
         if checkpoint:
             saved_state.resume(checkpoint, self.identity, state, self.kept)
@@ -159,9 +159,12 @@ class Run:
             state.rho += block.rho
             state.eps += block.eps
             self._observe()
-            if checkpoint and self._is_due(saved):
+            signal = arrived()
+            if checkpoint and (signal or self._is_due(saved)):
                 saved_state.save(checkpoint, self.identity, state, self.shards)
                 saved = time.monotonic()
+            if signal:
+                interruption.stop(signal, state.layer, task.checkpoint)
             shown(state.layer, state.rho[-1])
         self.shards.together(lambda: None)  # no rank leaves before the others have written
 

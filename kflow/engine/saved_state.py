@@ -1,13 +1,16 @@
 """What a checkpoint holds of a run, and which run may take it up."""
 
+import contextlib
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from kflow import checks
 from kflow.engine import fingerprint
 from kflow.engine.checkpoint import refuse_other_run
 from kflow.engine.lookahead import Broken
+from kflow.engine.sealed import Damaged
 from kflow.engine.shards import Shards
 
 
@@ -78,22 +81,51 @@ def resume(checkpoint, identity: Identity, state, kept):
     if found is None:
         return
     tensors, facts = found
-    layer, layers = facts["layer"], identity.task.layers
-    if layer > layers:
+    with _explained(checkpoint.path):
+        layer, observed, made_with = (facts[k] for k in ("layer", "observed", "fingerprint"))
+        checks.integer("its layer", layer, least=0)
+        observed = {int(k): dict(seen) for k, seen in observed.items()}
+        made_with = dict(made_with)
+    if layer > identity.task.layers:
         raise ValueError(
             f"the checkpoint {checkpoint.path} already has {layer} layers, more than the "
-            f"{layers} asked for; ask for at least as many, or choose another path"
+            f"{identity.task.layers} asked for; ask for at least as many, or choose another path"
         )
-    refuse_other_run(checkpoint.path, facts["fingerprint"], identity.until(layer))
+    refuse_other_run(checkpoint.path, made_with, identity.until(layer))
+    with _explained(checkpoint.path):
+        for name, where in (("points", state.training), ("carried", state.carried)):
+            _checked(name, tensors[name], where.points.shape, where.points.dtype)
+        for name in ("rho", "eps"):
+            _checked(name, tensors[name], (layer,), torch.float64)
+        torch.Generator().set_state(tensors["generator"])
+        for key, value in tensors.items():
+            if key.startswith("observed/"):
+                _, k, name = key.split("/", 2)
+                observed[int(k)][name] = value
     if kept is not None:
         kept.truncate(layer)
     state.layer = state.saved_at = layer
     state.training.points.copy_(tensors["points"])
     state.carried.points.copy_(tensors["carried"])
     state.rho, state.eps = tensors["rho"].tolist(), tensors["eps"].tolist()
-    state.generator = tensors["generator"]
-    state.observed = {int(k): dict(found) for k, found in facts["observed"].items()}
-    for key, value in tensors.items():
-        if key.startswith("observed/"):
-            _, k, name = key.split("/", 2)
-            state.observed[int(k)][name] = value
+    state.generator, state.observed = tensors["generator"], observed
+
+
+@contextlib.contextmanager
+def _explained(path):
+    """Turn what does not fit in a checkpoint into an error that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise Damaged(
+            f"the checkpoint {path} does not hold the state of a flow ({error}); delete it to "
+            "start from the first layer"
+        ) from error
+
+
+def _checked(name: str, value: Tensor, shape, dtype: torch.dtype):
+    if value.shape != shape or value.dtype != dtype or not torch.isfinite(value).all():
+        raise ValueError(
+            f"its {name} are {tuple(value.shape)} of {value.dtype}, or not finite, instead of "
+            f"{tuple(shape)} of {dtype}"
+        )

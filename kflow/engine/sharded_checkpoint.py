@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from kflow.engine.checkpoint import Checkpoint, State, is_manifest, read, write
+from kflow.engine.checkpoint import Checkpoint, is_manifest
+from kflow.engine.sealed import Damaged, State, read, write
 from kflow.engine.shards import RankLost, Shards
 
 
@@ -102,8 +102,8 @@ class ShardedCheckpoint:
             tensors, facts = read(path)
             rows = {name: (0, len(tensors[name])) for name in self.shared}
             return tensors | self._cut(rows, [tensors]), facts
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(str(error)) from error
+        except (KeyError, RuntimeError) as error:  # files that do not fit to each other
+            raise Damaged(f"its files do not fit, {error!r}") from error
 
     def _read_files(self, manifest: dict) -> State:
         rows, files = manifest["rows"], []
@@ -132,14 +132,25 @@ class ShardedCheckpoint:
 
 
 def _unsealed(path: Path) -> dict:
-    sealed = json.loads(path.read_text())
-    if hashlib.sha256(sealed["text"].encode()).hexdigest() != sealed["digest"]:
-        raise ValueError("its text does not match its digest")
-    return json.loads(sealed["text"])
+    """What a manifest says; Damaged where it is none, or names what is not beside it."""
+    try:
+        sealed = json.loads(path.read_text())
+        if hashlib.sha256(sealed["text"].encode()).hexdigest() != sealed["digest"]:
+            raise Damaged("its text does not match its digest")
+        manifest = json.loads(sealed["text"])
+        files, rows, facts = (manifest[name] for name in ("files", "rows", "facts"))
+        sound = files and all(name == Path(name).name for name in files) and isinstance(facts, dict)
+        for first in rows.values():
+            sound = sound and len(first) == len(files) + 1 and first == sorted(map(int, first))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"it is no manifest, {error}") from error
+    if not sound:
+        raise Damaged("it names files that are not beside it, or rows that they do not hold")
+    return manifest
 
 
 def _files_of(path: Path) -> list[str]:
     try:
         return _unsealed(path)["files"] if is_manifest(path) else []
-    except (ValueError, KeyError):
+    except Damaged:
         return []

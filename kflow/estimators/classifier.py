@@ -82,7 +82,9 @@ class KernelFlowClassifier(
     def fit(self, X, y):  # noqa: N803, scikit-learn's names
         """Flow the points X (n, features) with labels y (n,); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, ensure_min_samples=2)
-        check_classification_targets(y)
+        self._check()
+        with np.errstate(invalid="ignore"):  # it tries whether labels are whole numbers
+            check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -132,6 +134,13 @@ class KernelFlowClassifier(
     @property
     def _n_features_out(self):
         return self.n_features_in_
+
+    def _check(self):
+        checks.number("gamma", self.gamma, above=0)
+        checks.number("delta", self.delta, above=0)
+        checks.integer("n_interp", self.n_interp, least=1)
+        if self.n_fine is not None:
+            checks.integer("n_fine", self.n_fine, least=2)
 
     def _n_fine(self, n):
         most = n - n % 2

@@ -48,6 +48,9 @@ def _numbers_alone(X):  # noqa: N803
     """Refuse a data frame with columns of words or dates, by their names."""
     if not hasattr(X, "select_dtypes"):
         return
+    if not X.columns.is_unique:
+        twice = [str(name) for name in X.columns[X.columns.duplicated()]]
+        raise ValueError(f"X has several columns of one name: {', '.join(twice)}; rename them")
     rest = X.select_dtypes(exclude=["number", "bool"])
     other = [str(name) for name in rest if not _are_numbers(rest[name])]
     if other:
@@ -65,10 +68,19 @@ def _are_numbers(column) -> bool:
     return column.dtype.kind not in "mM"
 
 
+def floats(y) -> np.ndarray:
+    """Labels as float64; ValueError where they are no numbers."""
+    try:
+        return np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers to be regressed: {error}") from None
+
+
 def seeded(random_state) -> torch.Generator:
     """A generator from what scikit-learn takes: a number, a RandomState, or None for no seed."""
     if not isinstance(random_state, Integral):
         random_state = check_random_state(random_state).randint(2**31 - 1)
+    checks.integer("random_state", random_state, least=0, most=2**63 - 1)
     return torch.Generator().manual_seed(int(random_state))
 
 

@@ -65,7 +65,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     def fit(self, X, y):  # noqa: N803, scikit-learn's names
         """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
-        y = np.asarray(y, dtype=np.float64)
+        y = inputs.floats(y)
         self._one_output = y.ndim == 1
         y = y.reshape(len(y), -1)
         if not (y != y[0]).any():

@@ -1,17 +1,15 @@
 """Fitted estimators as safetensors, with what is not a tensor as JSON in the file's header."""
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from kflow import checks
+from kflow.engine import sealed
 from kflow.engine.frame import Frame
-from kflow.engine.transport import Layer
+from kflow.engine.transport import ALIGNED, Layer
 from kflow.estimators.pairs import Pairs
 from kflow.flow import LearnedMap
 from kflow.learning import condition
@@ -20,15 +18,23 @@ from kflow.learning.storage import describe, rebuild
 with checks.extra("sklearn"):
     from sklearn.utils.validation import check_is_fitted
 
-FORMAT = "kflow-estimator-1"
+FORMAT = "kflow-estimator-2"
 PLAIN = (str, int, float, bool, type(None))
 PAIRS = ("x", "coefficients", "constants")
 FRAME = ("moving", "resting", "centre", "still")
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+UNFIT = (
+    KeyError, TypeError, AttributeError, IndexError, ArithmeticError, MemoryError, RuntimeError,
+    ValueError,
+)  # fmt: skip
 NUMBERS = ("mean_", "scale_", "varies_", "y_mean_", "y_scale_")
 
 
 def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
-    """Write a model beside and renamed, so that no half of one is ever read."""
+    """Write a model beside and renamed, so that no half of one is ever read.
+
+    Raises OSError where it cannot be written; what was there before is then intact.
+    """
     parameters = {name: value for name, value in model.get_params(deep=False).items()}
     kept = {name: value for name, value in parameters.items() if isinstance(value, PLAIN)}
     header = {
@@ -41,25 +47,31 @@ def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
     path = Path(path)
     beside = path.with_name(path.name + ".writing")
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(plain, beside, {"kflow": json.dumps(header | settings)})
-    os.replace(beside, path)
+    try:
+        sealed.write(beside, plain, header | settings)
+        os.replace(beside, path)
+    except OSError as error:
+        raise OSError(
+            f"the model could not be written to {path} ({error}); free some space, or choose "
+            "another path"
+        ) from error
 
 
 def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
     """A model without its fit, the settings and the tensors that `write` wrote."""
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("kflow", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+        tensors, header = sealed.read(Path(path))
+        if not isinstance(header, dict):
+            raise sealed.Damaged("it holds no settings")
+    except sealed.Damaged as error:
         raise ValueError(f"{path} is damaged, or no file of safetensors: {error}") from None
     if header.get("format") != FORMAT or header.get("class") != cls.__name__:
         found = header.get("class", "something else")
         raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
-    model = cls(**header["parameters"])
-    model.n_features_in_ = header["n_features_in_"]
-    if header["feature_names_in_"]:
-        model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
+    model = _known(path, lambda: cls(**header["parameters"]))
+    model.n_features_in_ = header.get("n_features_in_")
+    most = max([1, *(value.numel() for value in tensors.values())])
+    _known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
     return model, header, tensors
 
 
@@ -76,10 +88,27 @@ class Saved:
 
     @classmethod
     def load(cls, path):
-        """The fitted model that `save` wrote; ValueError where the file is another."""
+        """The fitted model that `save` wrote; ValueError where the file is another, or damaged."""
         model, settings, tensors = read(path, cls)
-        model._restore(settings, tensors)
+        _known(path, lambda: model._restore(settings, tensors))
+        with np.errstate(all="ignore"):
+            tried = _known(path, lambda: model.predict(np.zeros((1, model.n_features_in_))))
+        if tried.dtype.kind == "f" and not np.isfinite(tried).all():
+            raise ValueError(f"{path} holds no sound model: it predicts NaN")
+        if names := settings.get("feature_names_in_"):
+            words = isinstance(names, list) and all(isinstance(name, str) for name in names)
+            if not words or len(names) != model.n_features_in_:
+                raise ValueError(f"{path} holds no sound model: its features are named {names!r}")
+            model.feature_names_in_ = np.array(names, dtype=object)
         return model
+
+
+def _known(path, act):
+    """What act() returns; ValueError, naming the file, where its parts do not make a model."""
+    try:
+        return act()
+    except UNFIT as error:
+        raise ValueError(f"{path} holds no sound model: {error!r}") from error
 
 
 def parts_of_regressor(model) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -100,10 +129,14 @@ def restore_regressor(model, settings, tensors):
     """
     for name in NUMBERS:
         setattr(model, name, tensors.pop(name).numpy())
+        size = tensors["y"].shape[1] if name.startswith("y_") else model.n_features_in_
+        if getattr(model, name).shape != (size,):
+            raise ValueError(f"{name} must hold {size} numbers, not {getattr(model, name).shape}")
     prefix = "kernel."
     parameters = {k.removeprefix(prefix): tensors.pop(k) for k in [*tensors] if prefix in k}
     model.kernel_, model.nugget_ = rebuild(settings["kernel"], parameters), settings["nugget"]
     model._one_output, model.n_iter_ = settings["one_output"], settings["n_iter"]
+    checks.flag("one_output", model._one_output)
     model.history_ = None
     model.posterior_ = condition(model.kernel_, nugget=model.nugget_, **tensors)
     model._describe()
@@ -135,9 +168,13 @@ def restore_classifier(model, settings, tensors):
     model.kernel_ = rebuild(settings["kernel"], {})
     kind, classes = settings["classes"]
     model.classes_ = np.array(classes, dtype=kind)
-    frame = Frame(
-        *(tensors[name] for name in FRAME), getattr(torch, settings["dtype"]), settings["fill"]
-    )
+    if model.classes_.ndim != 1 or len(model.classes_) < 2:
+        raise ValueError(f"the classes must be a list of two or more, not {classes!r}")
+    checks.integer("fill", settings["fill"], least=0, most=ALIGNED - 1)
+    checks.flag("mixed", settings["mixed"])
+    checks.integer("layers", settings["layers"], least=0)
+    checks.number("nugget", settings["nugget"], least=0)
+    frame = Frame(*(tensors[name] for name in FRAME), DTYPES[settings["dtype"]], settings["fill"])
     layers = [Layer(z, c) for z, c in zip(tensors.get("z", ()), tensors.get("c", ()), strict=True)]
     model.map_ = LearnedMap(model.kernel_, frame, settings["mixed"], layers)
     parts = (tensors[name] for name in PAIRS)

@@ -76,50 +76,48 @@ class Chapter:
         texts = _texts(slug, title=title, claim=claim, caption=caption, alt=alt)
         arrays = {name: _array(slug, name, column) for name, column in data.items()}
         checked, timings = _quantities(slug, quantities)
-        folder = self._folder(slug, title)
-        data_file = records.write_data(folder, slug, arrays)
-        files = [data_file] if data_file else []
-        files += drawing.images(folder, slug, still)
-        files += drawing.stills(folder, slug, frames, n_frames)
-        record = {
-            **texts,
-            "schema": 1,
-            "slug": slug,
-            "notebook": self.name,
-            "parameters": self.parameters,
-            "derived_from": slug if self.changed else None,
-            "changed": self.changed,
-            "seeds": [int(seed) for seed in seeds],
-            "dtype": dtype,
-            "device": "cpu",
-            "frames": n_frames,
-            "data": {
-                "file": data_file.name if data_file else None,
-                "columns": {name: text for name, (_, text) in data.items()},
-            },
-            "files": {path.name: records.sha256(path) for path in files},
-            "quantities": checked,
-        }
-        records.write_json(folder / "record.json", record)
-        origin = provenance.collect(perf_counter() - self.started, self.name)
-        records.write_json(folder / "provenance.json", origin | {"timings": timings})
-        _show(folder, slug, alt)
+        final = self._folder(slug, title)
+        with records.replaced(final) as folder:
+            data_file = records.write_data(folder, slug, arrays)
+            files = [data_file] if data_file else []
+            files += drawing.images(folder, slug, still)
+            files += drawing.stills(folder, slug, frames, n_frames)
+            record = {
+                **texts,
+                "schema": 1,
+                "slug": slug,
+                "notebook": self.name,
+                "parameters": self.parameters,
+                "derived_from": slug if self.changed else None,
+                "changed": self.changed,
+                "seeds": [int(seed) for seed in seeds],
+                "dtype": dtype,
+                "device": "cpu",
+                "frames": n_frames,
+                "data": {
+                    "file": data_file.name if data_file else None,
+                    "columns": {name: text for name, (_, text) in data.items()},
+                },
+                "files": {path.name: records.sha256(path) for path in files},
+                "quantities": checked,
+            }
+            records.write_json(folder / "record.json", record)
+            origin = provenance.collect(perf_counter() - self.started, self.name)
+            records.write_json(folder / "provenance.json", origin | {"timings": timings})
+        _show(final, slug, alt)
 
     def _folder(self, slug: str, title: str) -> Path:
-        """The figure's folder, emptied of an earlier run; refused where another figure owns it."""
+        """The figure's folder; refused where another figure owns it."""
         if self.titles.setdefault(_slug(slug), title) != title:
             raise ValueError(
                 f"two figures with one slug, {slug!r}: {self.titles[slug]!r} and {title!r}; "
                 "rename one, or run the cell with figures.begin again"
             )
         folder = Path(os.environ.get("KFLOW_OUTPUT", "kflow-output")) / "figures" / slug
-        folder.mkdir(parents=True, exist_ok=True)
         if (folder / "record.json").exists():
-            owner = records.read_json(folder / "record.json")["notebook"]
+            owner = records.read_json(folder / "record.json").get("notebook")
             if owner != self.name:
                 raise ValueError(f"two figures with one slug, {slug!r}: also in notebook {owner!r}")
-        for path in folder.iterdir():
-            path.unlink()
         return folder
 
 
@@ -141,7 +139,7 @@ def begin(name: str, parameters: Mapping | None = None, records: Sequence[str] =
     given = {key: session[key] for key in {*schema, *injected} if key in session}
     values = complete(schema, given)
     for key, value in given.items():
-        if type(value) is not type(values[key]):  # 1e3 is no number of layers for range()
+        if type(value) is float and type(values[key]) is int:  # 1e3 is no number for range()
             raise TypeError(f"parameter {key} = {value!r} must be written {values[key]!r}")
     return Chapter(name, values, {key: parameter.default for key, parameter in schema.items()})
 

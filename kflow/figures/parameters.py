@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kflow import checks
 from kflow.figures import shares
 from kflow.figures.shares import Shares
 
 Value = int | float | str | bool
 Schema = dict[str, "Parameter"]
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-LARGEST = 2**16  # bytes of a file of parameters
+NO_SCHEMA = (
+    ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError,
+)  # fmt: skip
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 RANGE = re.compile(r"#\s*([\[(])\s*([^,\])]+),\s*([^,\])]+)([\])])\s*(.*)")
 CHOICES = re.compile(r"#\s*\{([^}]*)\}\s*(.*)")
@@ -144,9 +144,12 @@ def _number(text: str) -> float:
 
 def of_notebook(path: Path) -> Schema:
     """The schema of an .ipynb; empty where it has no cell tagged `parameters`."""
-    for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            return parse("".join(cell["source"]))
+    try:
+        for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
+            if "parameters" in cell["metadata"].get("tags", []):
+                return parse("".join(cell["source"]))
+    except NO_SCHEMA as error:
+        raise ValueError(f"{path} is no notebook with parameters: {error!r}") from error
     return {}
 
 
@@ -185,26 +188,3 @@ def _schema_or_nothing(source: str) -> Schema:
         return {}
     annotated = nodes and all(isinstance(node, ast.AnnAssign) for node in nodes)
     return parse(source) if annotated else {}
-
-
-def read_file(path: Path) -> dict[str, Value]:
-    """The parameters in a YAML file, a mapping from names to values; 1e-3 is a number.
-
-    YAML 1.1, which PyYAML reads, takes a number without a point or a sign of its exponent for text.
-    """
-    with checks.extra("notebooks"):
-        import yaml
-
-    class Loader(yaml.SafeLoader):
-        """One that reads 1e-3 as YAML 1.2 does."""
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} is no file of parameters: it is larger than {LARGEST} bytes")
-    try:
-        found = yaml.load(path.read_text(), Loader) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must map names to values, `layers: 100`, not hold {found!r}")
-    return found

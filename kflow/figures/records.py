@@ -4,11 +4,15 @@ A figure is a folder named by its slug with `record.json` (compared between exec
 `provenance.json` (where and when it was made: never compared), its data and its images.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
 import math
+import os
 import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -76,8 +80,11 @@ class Quantity:
 
 
 def from_json(name: str, fields: dict) -> Quantity:
-    """The quantity that `to_json` wrote."""
-    return Quantity(name=name, **fields)
+    """The quantity that `to_json` wrote; RecordError where it is none."""
+    try:
+        return Quantity(name=name, **fields)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"quantity {name} of a record is none: {error}") from error
 
 
 def sha256(path: Path) -> str:
@@ -86,19 +93,54 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Sorted keys, two spaces, no NaN, a last newline: the same content is the same bytes."""
+    """Sorted keys, two spaces, no NaN, a last newline: the same content is the same bytes.
+
+    It is written beside and renamed: where that fails, what was there before is intact.
+    """
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", "utf-8")
+    beside = Path(path).with_suffix(".writing")
+    try:
+        beside.write_text(text + "\n", "utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(path)) from error
+
+
+@contextlib.contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """An empty folder, which takes the place of `folder` once it is filled.
+
+    Where that fails the former one stays as it is.
+    """
+    beside, former = (folder.with_name(f".{folder.name}.{end}") for end in ("writing", "former"))
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        yield beside
+        if folder.exists():
+            os.replace(folder, former)
+        os.replace(beside, folder)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(folder)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict:
-    """A JSON file; RecordError where it is missing or damaged."""
+    """The dict in a JSON file; RecordError where it is missing or damaged."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        found = json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path} is missing") from None
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise RecordError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise RecordError(f"{path} holds a {type(found).__name__}, not names with values")
+    return found
 
 
 def write_data(folder: Path, slug: str, data: dict[str, np.ndarray]) -> Path | None:
@@ -121,19 +163,27 @@ def write_data(folder: Path, slug: str, data: dict[str, np.ndarray]) -> Path | N
 def load(folder: Path) -> dict:
     """A folder's record, its data checked against the hash; RecordError names what is wrong."""
     folder = Path(folder)
-    record = read_json(folder / "record.json")
-    for name, expected in record.get("files", {}).items():
-        path = folder / name
-        needed = name == record["data"].get("file")
-        if not path.exists() and not needed:
+    path = folder / "record.json"
+    record = read_json(path)
+    files, data = record.get("files", {}), record.get("data", {})
+    if not isinstance(files, dict) or not isinstance(data, dict):
+        raise RecordError(f"{path} names no files, or no data")
+    for name, expected in files.items():
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise RecordError(f"{path} names a file outside of its folder, {name!r}")
+        path, needed = folder / name, name == data.get("file")
+        if not path.is_file() and not needed:
             continue  # images are not committed
-        if not path.exists():
-            raise RecordError(f"{path} is missing: the data of figure {record['slug']!r}")
+        if not path.is_file():
+            raise RecordError(f"{path} is missing: the data of figure {record.get('slug')!r}")
         if sha256(path) != expected:
             raise RecordError(f"{path} is not the file that its record names (SHA-256 differs)")
     return record
 
 
 def quantities(record: dict) -> dict[str, Quantity]:
-    """A record's quantities by name."""
-    return {name: from_json(name, fields) for name, fields in record["quantities"].items()}
+    """A record's quantities by name; RecordError where it has none."""
+    found = record.get("quantities")
+    if not isinstance(found, dict):
+        raise RecordError(f"the record of {record.get('slug')!r} holds no quantities by name")
+    return {name: from_json(name, fields) for name, fields in found.items()}

@@ -8,9 +8,9 @@ from kflow import checks
 
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
-    """A series as (n, d); ValueError where a value is not finite."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim not in (1, 2):
+    """A series as (n, d); ValueError or TypeError where a value is no finite number."""
+    values = floats(name, values)
+    if values.ndim not in (1, 2) or not values.size:
         raise ValueError(f"{name} must be (n,) or (n, d), but its shape is {values.shape}")
     values = values.reshape(len(values), -1)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -20,6 +20,20 @@ def as_series(values, name="series") -> Float[ndarray, "n d"]:
             "or leave the time out and give `times`"
         )
     return values
+
+
+def floats(name: str, values) -> ndarray:
+    """An array of floats, NaN where it is masked; TypeError where it holds what is no number."""
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex numbers")
+        if np.ma.isMaskedArray(values):
+            return np.ma.filled(values.astype(float), np.nan)
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"{name} must be an array of numbers, not {type(values)}: {error}"
+        ) from None
 
 
 def window_of(delays: int, gap: int) -> int:
@@ -63,14 +77,23 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
     after the start. With an exponent the time is in units of 1 / exponent, the Lyapunov time.
     """
     checks.number("threshold", threshold, above=0)
-    truth, forecast = np.asarray(truth, float), np.asarray(forecast, float)
+    checks.number("dt", dt, above=0)
+    if exponent is not None:
+        checks.number("exponent", exponent, above=0)
+    truth, forecast = floats("truth", truth), floats("forecast", forecast)
     if truth.shape != forecast.shape or truth.ndim not in (2, 3):
         raise ValueError(
             f"truth and forecast must both be (T, d) or (starts, T, d), not {truth.shape} and "
             f"{forecast.shape}"
         )
+    scale = floats("scale", scale)
+    if scale.shape not in ((), truth.shape[-1:]) or not ((scale > 0) & np.isfinite(scale)).all():
+        raise ValueError(
+            f"scale must be a positive number, or {truth.shape[-1]}, one for each variable, not "
+            f"{scale.tolist()}: scale_of(series) gives them, 0 for a variable that is constant"
+        )
     error = np.sqrt((((forecast - truth) / scale) ** 2).mean(-1))
-    wrong = ~(error <= threshold)  # NaN too
+    wrong = ~(error <= float(threshold))  # NaN too
     first = np.where(wrong.any(-1), wrong.argmax(-1), wrong.shape[-1])
-    time = first * dt * (1.0 if exponent is None else exponent)
+    time = first * float(dt) * (1.0 if exponent is None else float(exponent))
     return float(time) if time.ndim == 0 else time

@@ -4,7 +4,7 @@ import numpy as np
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
-from kflow.forecasting.embedding import as_series, embed, rows, window_of
+from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 
 with checks.extra("sklearn"):
     from sklearn.base import BaseEstimator, clone
@@ -27,6 +27,7 @@ class OneStepMap(BaseEstimator):
 
     def fit(self, series, times=None):
         """Learn from a series (n,) or (n, d), at these increasing times if they are not regular."""
+        checks.flag("difference", self.difference)
         self.series_ = as_series(series)
         self._flat = np.ndim(series) == 1
         self.times_ = None if times is None else _increasing(times, len(self.series_))
@@ -55,9 +56,7 @@ class OneStepMap(BaseEstimator):
         instead of a horizon. Raises FloatingPointError where a forecast leaves every bound.
         """
         check_is_fitted(self)
-        values = self.series_ if last is None else np.asarray(last, dtype=float)
-        if last is not None and values.ndim < 3:
-            values = as_series(values, "last")
+        values = self.series_ if last is None else _states(last)
         if values.shape[-1] != self.series_.shape[1] or values.shape[-2] < self.window_:
             raise ValueError(
                 f"last must hold at least {self.window_} values of {self.series_.shape[1]} "
@@ -98,7 +97,10 @@ class OneStepMap(BaseEstimator):
             raise ValueError(
                 "a map that was fitted with times forecasts its own series, at `times`"
             )
-        times = np.concatenate([self.times_[-self.window_ :], np.asarray(times, dtype=float)])
+        later = floats("times", times)
+        if later.ndim != 1 or not later.size:
+            raise ValueError(f"times must be (k,), k > 0, those to forecast, not {later.shape}")
+        times = np.concatenate([self.times_[-self.window_ :], later])
         return len(times) - self.window_, _increasing(times, len(times))
 
     def _regular(self, name):
@@ -110,10 +112,21 @@ class OneStepMap(BaseEstimator):
         return values[..., 0] if self._flat else values
 
 
+def _states(last):
+    """One series, or many of one length, (starts, n, d)."""
+    values = floats("last", last)
+    if values.ndim == 3:
+        as_series(values.reshape(-1, values.shape[-1]), "last")
+        return values
+    return as_series(values, "last")
+
+
 def _increasing(times, n):
-    times = np.asarray(times, dtype=float)
+    times = floats("times", times)
     if times.shape != (n,):
         raise ValueError(f"times must be ({n},), one for each value, not {times.shape}")
+    if not np.isfinite(times).all():
+        raise ValueError(f"times must be finite, not {times[~np.isfinite(times)][0]}")
     if not (np.diff(times) > 0).all():
         at = int(np.flatnonzero(~(np.diff(times) > 0))[0])
         raise ValueError(f"times must increase, but times[{at + 1}] = {times[at + 1]:g} does not")

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from kflow import checks
+from kflow.forecasting.embedding import floats
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,18 @@ class System:
 
         The first `transient` states are dropped.
         """
-        checks.integer("n", n, least=1)
-        checks.integer("transient", transient, least=0)
+        checks.integer("n", n, least=1, most=10**9)
+        checks.integer("seed", seed, least=0)
+        checks.integer("transient", transient, least=0, most=10**9)
+        checks.number("spread", spread, least=0)
         state = np.array(self.near)
         state = state * (1 + spread * np.random.default_rng(seed).uniform(-1, 1, state.shape))
         states = np.empty((n, state.size))
-        for i in range(-transient, n):
-            if i >= 0:
-                states[i] = state
-            state = self.step(state)
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
+            for i in range(-transient, n):
+                if i >= 0:
+                    states[i] = state
+                state = self.step(state)
         if not np.isfinite(states).all():
             raise FloatingPointError(
                 f"{self.name} left every bound: other parameters, or a smaller dt"
@@ -50,12 +54,15 @@ class System:
 
 def logistic(r: float = 4.0) -> System:
     r"""$x \mapsto r x (1 - x)$ on [0, 1]; at r = 4 the exponent is ln 2."""
+    checks.number("r", r)
     exponent = float(np.log(2)) if r == 4 else None
     return System("logistic map", lambda x: r * x * (1 - x), (0.3,), exponent=exponent)
 
 
 def henon(a: float = 1.4, b: float = 0.3) -> System:
     r"""$(x, y) \mapsto (1 - a x^2 + y,\ b x)$."""
+    checks.number("a", a)
+    checks.number("b", b)
 
     def step(s):
         x, y = s[..., 0], s[..., 1]
@@ -67,6 +74,8 @@ def henon(a: float = 1.4, b: float = 0.3) -> System:
 
 def lorenz63(dt: float = 0.05, sigma=10.0, rho=28.0, beta=8 / 3) -> System:
     """Lorenz's three equations of convection, by the classical Runge-Kutta method."""
+    for name, value in (("sigma", sigma), ("rho", rho), ("beta", beta)):
+        checks.number(name, value)
 
     def velocity(s):
         x, y, z = s[..., 0], s[..., 1], s[..., 2]
@@ -81,7 +90,8 @@ def lorenz63(dt: float = 0.05, sigma=10.0, rho=28.0, beta=8 / 3) -> System:
 
 def lorenz96(variables: int = 8, dt: float = 0.05, forcing: float = 8.0) -> System:
     r"""$\dot x_i = (x_{i+1} - x_{i-2})\,x_{i-1} - x_i + F$ on a ring, by the same method."""
-    checks.integer("variables", variables, least=4)
+    checks.integer("variables", variables, least=4, most=10**6)
+    checks.number("forcing", forcing)
     ahead, before, two = (np.roll(np.arange(variables), shift) for shift in (-1, 1, 2))
 
     def velocity(s):
@@ -93,6 +103,7 @@ def lorenz96(variables: int = 8, dt: float = 0.05, forcing: float = 8.0) -> Syst
 
 def _flow(name, velocity, near, dt, exponent) -> System:
     checks.number("dt", dt, above=0)
+    dt = float(dt)
     steps = max(1, round(dt / 0.01))
     h = dt / steps
 
@@ -121,14 +132,17 @@ def largest_exponent(
     Their separation is brought back to its first value after each step, and the mean logarithm of
     its growth is returned. `step` maps states (2, d) to states (2, d).
     """
-    checks.integer("steps", steps, least=1)
-    state = np.atleast_1d(np.asarray(start, dtype=float))
+    checks.integer("steps", steps, least=1, most=10**9)
+    checks.number("dt", dt, above=0)
+    checks.number("separation", separation, above=0)
+    state = np.atleast_1d(floats("start", start))
     offset = np.full(state.shape, separation / state.size**0.5)
     total, counted = 0.0, 0
     for i in range(steps):
-        state, other = step(np.stack([state, state + offset]))
-        offset = other - state
-        distance = np.linalg.norm(offset)
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
+            state, other = step(np.stack([state, state + offset]))
+            offset = other - state
+            distance = np.linalg.norm(offset)
         if not np.isfinite(distance):
             raise FloatingPointError(f"the orbit left every bound at step {i}")
         if distance == 0:  # the two met, as at the top of the logistic map
@@ -137,4 +151,9 @@ def largest_exponent(
         if i >= steps // 20:  # before, the offset turns to the direction that grows
             total, counted = total + np.log(distance / separation), counted + 1
         offset *= separation / distance
+    if not counted:
+        raise ValueError(
+            f"the two orbits, {separation:g} apart, met at every step, so there is no exponent; "
+            "take a larger separation"
+        )
     return float(total / counted / dt)

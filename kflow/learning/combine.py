@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from kflow import checks
 from kflow.learning.parametric import ParametricKernel, Positive
 
 
@@ -20,7 +21,7 @@ class DeepFeatures(ParametricKernel):
 
     def gram(self, x, z):  # noqa: D102
         a = self.net(x.to(torch.float64))
-        return self.kernel(a, a if z is x else self.net(z.to(torch.float64)))
+        return self.kernel.gram(a, a if z is x else self.net(z.to(torch.float64)))
 
     def diagonal(self, x):  # noqa: D102
         return self.kernel.diagonal(self.net(x.to(torch.float64)))
@@ -31,7 +32,8 @@ class Weighted(ParametricKernel):
 
     def __init__(self, kernel: ParametricKernel, weight: float = 1.0, bounds=(1e-6, 1e6)):
         super().__init__()
-        _kernels(kernel)
+        self.columns = _kernels(kernel)
+        checks.number("weight", weight, above=0)
         self.kernel, self._weight = kernel, Positive("weight", weight, bounds)
 
     @property
@@ -40,7 +42,7 @@ class Weighted(ParametricKernel):
         return self._weight()
 
     def gram(self, x, z):  # noqa: D102
-        return self.weight * self.kernel(x, z)
+        return self.weight * self.kernel.gram(x, z)
 
     def diagonal(self, x):  # noqa: D102
         return self.weight * self.kernel.diagonal(x)
@@ -51,11 +53,11 @@ class Sum(ParametricKernel):
 
     def __init__(self, *terms: ParametricKernel):
         super().__init__()
-        _kernels(*terms)
+        self.columns = _kernels(*terms)
         self.terms = nn.ModuleList(terms)
 
     def gram(self, x, z):  # noqa: D102
-        return sum(term(x, z) for term in self.terms)
+        return sum(term.gram(x, z) for term in self.terms)
 
     def diagonal(self, x):  # noqa: D102
         return sum(term.diagonal(x) for term in self.terms)
@@ -65,13 +67,14 @@ class Product(Sum):
     """The product of kernels, entry by entry."""
 
     def gram(self, x, z):  # noqa: D102
-        return math.prod(term(x, z) for term in self.terms)
+        return math.prod(term.gram(x, z) for term in self.terms)
 
     def diagonal(self, x):  # noqa: D102
         return math.prod(term.diagonal(x) for term in self.terms)
 
 
-def _kernels(*kernels):
+def _kernels(*kernels) -> int | None:
+    """Refuse what are no kernels, or of different numbers of features; the number, if it is set."""
     if not kernels:
         raise ValueError("give at least one kernel")
     for kernel in kernels:
@@ -79,3 +82,9 @@ def _kernels(*kernels):
             raise TypeError(
                 f"a kernel with parameters is needed, as ARD(Gaussian, 3) is, not {kernel!r}"
             )
+    columns = sorted({kernel.columns for kernel in kernels} - {None})
+    if len(columns) > 1:
+        raise ValueError(
+            f"the kernels are made for {columns[0]} and {columns[1]} features; give one"
+        )
+    return columns[0] if columns else None

@@ -48,7 +48,7 @@ class _Scaled(_Radial):
 
     def __init__(self, base, gamma, bounds, size):
         super().__init__()
-        self.base = _base(base)
+        self.base, self.columns = _base(base), size
         self._gamma = Positive("gamma", gamma, bounds, size)
 
     @property
@@ -65,6 +65,7 @@ class Isotropic(_Scaled):
     """A radial kernel with one learned bandwidth: base(x / gamma)."""
 
     def __init__(self, base: Radial | type[Radial] = Gaussian, gamma=1.0, bounds=BOUNDS):
+        checks.number("gamma", gamma, above=0)
         super().__init__(base, gamma, bounds, None)
 
 
@@ -92,7 +93,7 @@ class Metric(_Radial):
         checks.integer("n_features", n_features, least=1)
         rank = n_features if rank is None else rank
         checks.integer("rank", rank, least=1, most=n_features)
-        self.base = _base(base)
+        self.base, self.columns = _base(base), n_features
         start = torch.eye(n_features, rank, dtype=torch.float64, device="cpu") / math.sqrt(
             n_features
         )
@@ -113,6 +114,8 @@ class Periodic(_Radial):
         self, period=1.0, gamma=1.0, base: Radial | type[Radial] = Gaussian, bounds=BOUNDS
     ):
         super().__init__()
+        checks.number("period", period, above=0)
+        checks.number("gamma", gamma, above=0)
         self.base = _base(base)
         self._period = Positive("period", period, bounds)
         self._gamma = Positive("gamma", gamma, bounds)
@@ -140,7 +143,7 @@ class Polynomial(ParametricKernel):
         super().__init__()
         checks.integer("n_features", n_features, least=1)
         checks.integer("degree", degree, least=1)
-        self.degree = degree
+        self.degree, self.columns = degree, n_features
         gamma = math.sqrt(n_features) if gamma is None else gamma
         self._gamma = Positive("gamma", gamma, bounds, n_features)
 

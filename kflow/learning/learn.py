@@ -79,7 +79,7 @@ def learn(
     for name, value in counts.items():
         checks.integer(name, value, least=1)
     checks.integer("steps", steps, least=0)
-    x, y = checks.wide(x), checks.wide(y)
+    x, y = checks.wide(x.detach()), checks.wide(y.detach())
     y = y[:, (y != y[0]).any(0)]  # a constant output has no scale
     seeds = torch.randint(2**62, (games,), generator=rng, device="cpu").tolist()
     settings = Settings(steps, lr, check_every, patience, seeds)

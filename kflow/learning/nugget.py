@@ -24,7 +24,7 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
     checks.generator(rng)
     checks.choice("loss", loss, ("log_squared", "log_predictive"))
     drawn = torch.randperm(len(x), generator=rng, device="cpu")[:most].to(x.device)
-    x, y = checks.wide(x)[drawn], checks.wide(y)[drawn]
+    x, y = checks.wide(x.detach())[drawn], checks.wide(y.detach())[drawn]
     y = y[:, (y != y[0]).any(0)]
     if y.shape[1] == 0:
         raise ValueError("the labels are constant, so no nugget can be learned from them")

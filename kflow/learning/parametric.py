@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from kflow import checks
 
 
+def numbers(name: str, value) -> Tensor:
+    """One number or several as a float64 tensor; TypeError where they are none."""
+    try:
+        if not (isinstance(value, Tensor) and value.is_complex()):
+            return torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise TypeError(f"{name} must be a number or a list of numbers, not {value!r}")
+
+
 class Positive(nn.Module):
     """A positive parameter, or a vector of them: learned as its logarithm, kept within bounds."""
 
@@ -20,10 +30,15 @@ class Positive(nn.Module):
 
     def __init__(self, name: str, value, bounds: tuple[float, float], size: int | None = None):
         super().__init__()
-        low, high = bounds
+        try:
+            low, high = bounds
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"the bounds of {name} must be two numbers, (low, high), not {bounds!r}"
+            ) from None
         checks.number(f"the lower bound of {name}", low, above=0)
         checks.number(f"the upper bound of {name}", high, above=low)
-        value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
+        value = numbers(name, value).detach().clone()
         if size is not None:
             if value.ndim > 1 or value.numel() not in (1, size):
                 raise ValueError(
@@ -68,9 +83,22 @@ class ParametricKernel(nn.Module, ABC):
     parameters by `Positive`, in attributes that begin with an underscore.
     """
 
+    columns: int | None = None  # how many features it is made for, where it is made for so many
+
     def forward(self, x: Float[Tensor, "n d"], z: Float[Tensor, "m d"] | None = None) -> Tensor:
-        """k(x_i, z_j), (n, m); without z, k(x_i, x_j)."""
-        return self.gram(x, x if z is None else z)
+        """k(x_i, z_j), (n, m); without z, k(x_i, x_j).
+
+        Raises ValueError or TypeError where x and z are not finite matrices of equal width, or of
+        another number of features than the kernel was made for.
+        """
+        checks.matrix("x", x, columns=self.columns)
+        if z is None or z is x:
+            x = checks.wide(x)
+            return self.gram(x, x)
+        x = checks.wide(x)
+        checks.matrix("z", z, columns=x.shape[1])
+        checks.same_place("z", z, "x", x)
+        return self.gram(x, checks.wide(z))
 
     @abstractmethod
     def gram(self, x: Tensor, z: Tensor) -> Tensor:

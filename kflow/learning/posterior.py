@@ -10,6 +10,7 @@ from torch import Tensor
 from kflow import checks
 from kflow.interpolation import BLOCK, Kernel, cholesky
 from kflow.kernels import Radial
+from kflow.learning.parametric import numbers
 
 
 def diagonal(kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -45,6 +46,7 @@ class Posterior:
 
     def std(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Float[Tensor, "m c"]:
         """The standard deviation at new points; of a new label with noise=True."""
+        checks.flag("noise", noise)
 
         def variance(k, block):
             half = torch.linalg.solve_triangular(self.factor, k.mT, upper=False)
@@ -56,6 +58,7 @@ class Posterior:
     def covariance(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Tensor:
         """The covariance of the values at new points, (c, m, m); of labels with noise=True."""
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
+        checks.flag("noise", noise)
         x_new = checks.wide(x_new).to(self.x.device)
         half = torch.linalg.solve_triangular(self.factor, self.kernel(self.x, x_new), upper=False)
         left = self.kernel(x_new, x_new) - half.mT @ half
@@ -64,7 +67,7 @@ class Posterior:
 
     def sample(self, x_new, size: int, rng: torch.Generator, noise=False) -> Tensor:
         """Draws of the values (of labels with noise=True) at new points, (size, m, c)."""
-        checks.integer("size", size, least=1)
+        checks.integer("size", size, least=1, most=10**9)
         checks.generator(rng)
         mean, covariance = self.mean(x_new), self.covariance(x_new, noise)
         values, vectors = torch.linalg.eigh(covariance)  # singular where a new point is an old one
@@ -80,10 +83,13 @@ class Posterior:
         return self.y - self.coefficients * variances, (variances * self.amplitude).sqrt()
 
     def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
-        """The logarithm of the marginal likelihood of each output, at this or another amplitude."""
-        amplitude = self.amplitude if amplitude is None else amplitude.to(self.y)
+        """The logarithm of the marginal likelihood of each output, at this or another amplitude.
+
+        It is infinite for an output whose labels are all 0, at the amplitude 0 that fits them.
+        """
+        amplitude = self.amplitude if amplitude is None else _amplitude(amplitude, self.y)
         n = len(self.x)
-        energy = (self.y * self.coefficients).sum(0) / amplitude
+        energy = (self.y * self.coefficients).sum(0) / torch.where(amplitude > 0, amplitude, 1.0)
         log_determinant = 2 * self.factor.diagonal().log().sum() + n * amplitude.log()
         return -0.5 * (energy + log_determinant + n * math.log(2 * math.pi))
 
@@ -105,12 +111,24 @@ def condition(
     """
     checks.points_and_labels(x, y)
     checks.number("nugget", nugget, least=0)
-    x, y = checks.wide(x), checks.wide(y)
+    x, y = checks.wide(x.detach()), checks.wide(y.detach())
     with torch.no_grad():
         factor = cholesky(kernel(x, x), nugget, x)
         coefficients = torch.cholesky_solve(y, factor)
-        if amplitude is None:
-            inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
-            amplitude = (coefficients.square() / inverse).mean(0)
-    amplitude = torch.as_tensor(amplitude, dtype=y.dtype, device=y.device).expand(y.shape[1])
+    if amplitude is None:
+        inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
+        amplitude = (coefficients.square() / inverse).mean(0)
+    else:
+        amplitude = _amplitude(amplitude, y)
     return Posterior(kernel, x, y, nugget, coefficients, factor, amplitude)
+
+
+def _amplitude(value, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
+    """One positive number for each output."""
+    found = numbers("amplitude", value)
+    if found.numel() not in (1, y.shape[1]) or not ((found > 0) & found.isfinite()).all():
+        raise ValueError(
+            f"amplitude must be one positive number, or {y.shape[1]}, one for each output, not "
+            f"{value!r}"
+        )
+    return found.reshape(-1).expand(y.shape[1]).to(y)

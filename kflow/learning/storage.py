@@ -3,6 +3,7 @@
 from torch import Tensor
 
 import kflow.kernels as radial
+from kflow import checks
 from kflow.kernels import Radial
 from kflow.learning import combine, kernels
 from kflow.learning.parametric import Frozen, ParametricKernel
@@ -27,10 +28,14 @@ def describe(kernel) -> tuple[dict, dict[str, Tensor]]:
 
 
 def rebuild(settings: dict, tensors: dict[str, Tensor]):
-    """The kernel that `describe` described; frozen, where it has parameters."""
+    """The kernel that `describe` described; frozen, where it has parameters.
+
+    Raises ValueError, TypeError, KeyError or RuntimeError where that is none of kflow's.
+    """
     if settings["class"] not in MAKERS:
         return _base(settings)
-    kernel = _made(settings)
+    most = max([1, *(size for value in tensors.values() for size in value.shape)])
+    kernel = _made(settings, most)
     kernel.load_state_dict(tensors)
     return kernel.freeze()
 
@@ -70,9 +75,12 @@ def _settings(kernel) -> dict:
     return found
 
 
-def _made(settings: dict) -> ParametricKernel:
+def _made(settings: dict, most: int) -> ParametricKernel:
+    """A kernel of at most so many features, as its tensors have: others would take the memory."""
     values = dict(settings)
+    for name in {"n_features", "rank"} & values.keys():
+        checks.integer(name, values[name], least=1, most=most)
     maker, parts = MAKERS[values.pop("class")], values.pop("kernels", [])
     if "base" in values:
         values["base"] = _base(values["base"])
-    return maker(*(_made(part) for part in parts), **values)
+    return maker(*(_made(part, most) for part in parts), **values)

@@ -2,17 +2,25 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from kflow.figures.records import read_json
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 from kflow.paper.seeds import rule_of
 
 RECORDS = Path("book/records/paper")
 DECLARED = "KFLOW_RECORDS"  # the variable that names the only records a notebook may read
+
+NOT_ARRAYS = (
+    ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 class OtherSettings(ValueError):
@@ -119,15 +127,22 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
     for folder in (start, *start.parents):
         path = folder / RECORDS / f"{name}.json"
         if path.is_file():
-            numbers = json.loads(path.read_text())
+            numbers = read_json(path)
             if name in EXPERIMENTS:
                 refuse_other_settings(path, numbers["settings"], EXPERIMENTS[name])
-            arrays = path.with_suffix(".npz")
-            if not arrays.is_file():
-                return numbers, {}
-            with np.load(arrays, allow_pickle=False) as found:
-                return numbers, dict(found)
+            return numbers, _arrays(path.with_suffix(".npz"))
     return None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in an NPZ, none where there is no file; ValueError where it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            return dict(found)
+    except NOT_ARRAYS as error:
+        raise ValueError(f"{path} is damaged: {error}; take it from the repository") from error
 
 
 def _declared(name: str) -> bool:
@@ -162,13 +177,20 @@ def cost(layers: int, start: Path | None = None) -> str:
 def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None):
     """Write a record, and its arrays as NPZ, beside the last ones, and rename them.
 
-    So no half of one is ever read.
+    So no half of one is ever read. Raises OSError where that fails; the last ones are then intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    if arrays is not None:
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # the stub has no **
-        os.replace(beside, path.with_suffix(".npz"))
-    beside.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(beside, path)
+    beside = {path: path.with_suffix(".writing")}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if arrays is not None:
+            beside[path.with_suffix(".npz")] = path.with_suffix(".npz.writing")
+            with open(path.with_suffix(".npz.writing"), "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # the stub has no **
+        beside[path].write_text(json.dumps(record, indent=1) + "\n")
+        for final, written in beside.items():
+            os.replace(written, final)
+    except OSError as error:
+        for written in beside.values():
+            if written.parent.is_dir():
+                written.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot be written, {error.strerror}", str(path)) from error

@@ -89,7 +89,7 @@ def run(options) -> int:
 
 def _given(options, planned, schema) -> dict:
     """Parameters from the paper's file, then from --set, then from -p."""
-    from kflow.figures import parameters
+    from kflow.figures import parameter_file, parameters
 
     files = [planned.source.parent / "params" / f"{planned.name}.paper.yml"] * options.paper
     files += [options.set] if options.set else []
@@ -98,7 +98,7 @@ def _given(options, planned, schema) -> dict:
         if not path.is_file():
             known = ", ".join(sorted(p.name for p in path.parent.glob("*.yml"))) or "none"
             raise FileNotFoundError(f"no file {path}; there are: {known}")
-        given |= parameters.read_file(path)
+        given |= parameter_file.read(path)
     for name, text in options.p:
         if name not in schema:
             raise ValueError(f"unknown parameter {name!r}: {parameters.nearest(name, schema)}")

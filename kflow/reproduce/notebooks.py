@@ -29,11 +29,16 @@ class ExecutionFailed(RuntimeError):
 
 
 def read(path):
-    """The notebook in a file, as nbformat has it."""
+    """The notebook in a file, as nbformat has it; ValueError where there is none in it."""
     with checks.extra("notebooks"):
         import nbformat
 
-    return nbformat.read(path, as_version=4)
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError:
+        raise
+    except Exception as error:  # of many classes, some not of nbformat
+        raise ValueError(f"{path} is no notebook: {error}") from error
 
 
 def tags(cell):

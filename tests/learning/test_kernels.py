@@ -228,3 +228,55 @@ def test_a_kernel_that_lacks_its_diagonal_is_refused_when_it_is_made():
 
     with pytest.raises(TypeError, match="Half.*diagonal"):
         Half()
+
+
+X = torch.ones(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ARD(kflow.Gaussian, 2)(X), r"x must have 2 columns, but its shape is \(5, 3\)"),
+        (lambda: (0.5 * Metric(kflow.Gaussian, 2) + Linear(2))(X), "x must have 2 columns"),
+        (lambda: Polynomial(3)(X, X[:, :2]), "z must have 3 columns"),
+        (lambda: ARD(kflow.Gaussian, 3).freeze()(X * math.nan), "x must be finite"),
+        (lambda: ARD(kflow.Gaussian, 2) + Linear(3), "made for 2 and 3 features"),
+        (lambda: Isotropic(bounds=(1,)), r"bounds of gamma must be two numbers.* not \(1,\)"),
+        (lambda: Isotropic(bounds=None), "bounds of gamma must be two numbers.* not None"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_kernel_refuses_what_it_was_not_made_for(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ARD(kflow.Gaussian, 3, "wide"), "gamma must be a number or a list of numbers"),
+        (lambda: ARD(kflow.Gaussian, 3, 1j), "gamma must be a number or a list of numbers"),
+        (lambda: Isotropic(gamma=[1.0, 2.0]), "gamma must be a number"),
+        (lambda: Periodic(gamma=torch.ones(3)), "gamma must be a number"),
+        (lambda: Periodic(period=[1.0]), "period must be a number"),
+        (lambda: Linear(3) * 1j, "weight must be a number"),
+        (lambda: Linear(3)(X.long()), "x must be floating point"),
+        (lambda: Linear(3)(X.numpy()), "x must be a torch.Tensor"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_kernel_refuses_what_is_no_number(make, says):
+    with pytest.raises(TypeError, match=says):
+        make()
+
+
+def test_a_kernel_is_float64_whatever_its_points_are(kernel):
+    x, _ = points(4)
+    assert kernel(x.float()).dtype == kernel(x.float(), x).dtype == torch.float64
+
+
+def test_a_kernel_takes_points_that_were_made_in_inference_mode(kernel):
+    x, _ = points(4)
+    with torch.inference_mode():
+        made = x.clone()
+    assert torch.equal(kernel(made), kernel(x))
