@@ -31,8 +31,7 @@ class Interpolant:
             self.kernel(checks.wide(block), self.x) @ self.coefficients
             for block in x_new.split(BLOCK)
         ]
-        values = torch.cat(blocks) if blocks else self.coefficients[:0]
-        return values.to(x_new.device, x_new.dtype)
+        return torch.cat(blocks).to(x_new.device, x_new.dtype)
 
 
 def interpolate(
