@@ -51,11 +51,6 @@ def interpolate(
     return Interpolant(kernel, x, torch.cholesky_solve(y, factor), float(energy_of(factor, y)))
 
 
-def energy(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget=0.0) -> Tensor:
-    r"""$\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, a scalar."""
-    return energy_of(cholesky(kernel(x, x), nugget, x), y)
-
-
 def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
     """The energy as a sum of squares, hence never negative: |L^-1 y|^2 where the Gram is L L^T."""
     return whiten(factor, y).square().sum((-2, -1))
