@@ -285,7 +285,7 @@ def attempt(chosen: list[tuple[str, Mutant]], ends: float) -> dict:
     sound = False
     for (module, mutant), (status, names, again) in zip(chosen, rows, strict=False):
         if names and again:
-            if time.monotonic() > ends + 300:
+            if time.monotonic() > ends + 90:
                 continue  # not tried
             status = _fork(partial(_imported, module, mutant, names), 30 + _limit(cost, names))
             sound = sound or status == SURVIVED
