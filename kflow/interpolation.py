@@ -31,8 +31,7 @@ class Interpolant:
             self.kernel(checks.wide(block), self.x) @ self.coefficients
             for block in x_new.split(BLOCK)
         ]
-        values = torch.cat(blocks) if blocks else self.coefficients[:0]
-        return values.to(x_new.device, x_new.dtype)
+        return torch.cat(blocks).to(x_new.device, x_new.dtype)
 
 
 def interpolate(
@@ -51,11 +50,6 @@ def interpolate(
     factor = cholesky(kernel(x, x), nugget, x)
     energy = float(energy_of(factor, y).detach())
     return Interpolant(kernel, x, torch.cholesky_solve(y, factor), energy)
-
-
-def energy(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget=0.0) -> Tensor:
-    r"""$\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, a scalar."""
-    return energy_of(cholesky(kernel(x, x), nugget, x), y)
 
 
 def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:

@@ -197,6 +197,12 @@ def test_the_kept_points_come_first():
     assert sample.coarse_first().tolist() == [9, 7, 3, 5]
 
 
+def test_a_draw_has_as_many_points_as_asked_and_half_of_them(rng):
+    sample = kflow.draw(50, 12, rng)
+    assert len(sample.fine) == len(sample.fine.unique()) == 12
+    assert len(sample.coarse) == len(sample.coarse.unique()) == 6 and int(sample.coarse.max()) < 12
+
+
 def test_a_game_may_be_of_two_points(rng):
     sample = kflow.draw(2, 2, rng)
     assert sorted(sample.fine.tolist()) == [0, 1] and len(sample.coarse) == 1
@@ -280,6 +286,14 @@ def test_bad_input_is_refused_by_name(change, says, rng):
     with pytest.raises(ValueError, match=says):
         kflow.draw(10, n_fine, rng)
         kflow.rho_and_gradient(kflow.Gaussian(1.0), **given)
+
+
+def test_rho_alone_refuses_what_it_refuses_with_its_gradient():
+    z, y, coarse = batch(8)
+    with pytest.raises(ValueError, match="rho is 0/0"):
+        kflow.rho(kflow.Gaussian(1.0), z, 0 * y, coarse)
+    with pytest.raises(kflow.NotPositiveDefinite, match="points 0 and 1 are 0.0e"):
+        kflow.rho(kflow.Gaussian(1.0), 0 * z, y, coarse)
 
 
 @pytest.mark.wrong_types

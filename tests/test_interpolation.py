@@ -4,7 +4,7 @@ import torch
 from scipy.linalg import solve
 
 import kflow
-from kflow.interpolation import cholesky
+from kflow.interpolation import cholesky, energy_of
 from tests import reference
 
 
@@ -90,6 +90,14 @@ def test_a_pivot_of_rounding_is_refused_and_names_the_points_of_its_matrix(scale
     torch.testing.assert_close(factor @ factor.mT, scale * gram)
 
 
+def test_energies_of_a_stack_are_those_of_each(rng):
+    gram, _ = pair(0.3)
+    y = torch.randn(2, 2, 4, generator=rng, dtype=torch.float64)
+    found = energy_of(cholesky(gram, 0.0, None), y)
+    expected = [np.trace(b.T @ solve(k, b)) for k, b in zip(gram.numpy(), y.numpy(), strict=True)]
+    np.testing.assert_allclose(found, expected)
+
+
 def test_without_points_a_matrix_that_fails_is_filled_with_nan_and_no_other():
     factor = cholesky(pair(1e-14)[0], 0.0, None)
     assert torch.isfinite(factor[0]).all() and torch.isnan(factor[1]).all()
@@ -105,6 +113,8 @@ def test_an_indefinite_kernel_names_its_pivot_and_a_larger_nugget(data):
         kflow.interpolate(indefinite, *data, nugget=1e-3)
     with pytest.raises(kflow.NotPositiveDefinite, match=r"pivot 0 .*nugget of about 1e-08"):
         kflow.interpolate(indefinite, *data)
+    with pytest.raises(kflow.NotPositiveDefinite, match="pivot 0 "):
+        kflow.interpolate(lambda x, z: -kflow.Gaussian(1.0)(x, z), *data)
     with pytest.raises(kflow.NotPositiveDefinite, match="of one point is not positive"):
         kflow.interpolate(indefinite, *(part[:1] for part in data))
 

@@ -33,6 +33,12 @@ def roll(n=6):
     return swiss_roll(n, rng=generator())
 
 
+def small():
+    """Four points and twelve games."""
+    x, y = roll(4)
+    return x, EffectiveODE(KERNEL, y, 2, 0.1)
+
+
 def mean_over_games(kernel, x, y, n_fine, nugget, at, pace=lambda z, g: 1.0):
     """The drift, one game after another, with a plain solve."""
     total, count = torch.zeros_like(at), 0
@@ -242,6 +248,17 @@ def test_the_solution_can_be_read_between_its_times_and_at_time_zero():
     assert "games" not in repr(ode) and "dense" not in repr(solution)
 
 
+def test_a_solution_is_read_within_its_times_at_the_training_points():
+    x, ode = small()
+    solution = ode.solve(x, [0.1, 0.2, 0.5], at=x[:1] + 0.1)
+    assert torch.equal(solution(0.0), x)
+    for t, points in zip(solution.t, solution.points, strict=True):
+        torch.testing.assert_close(solution(float(t)), points, rtol=0, atol=1e-12)
+    for t in (-0.01, 0.51, 0.9):
+        with pytest.raises(ValueError, match="0 .. 0.5"):
+            solution(t)
+
+
 def test_the_result_has_the_dtype_of_the_points():
     x, y = roll()
     ode = EffectiveODE(KERNEL, y.float(), 4)
@@ -327,8 +344,8 @@ def test_an_equation_that_takes_too_many_evaluations_stops_with_the_time_it_reac
 
 
 def test_every_evaluation_is_counted(monkeypatch):
-    x, y = roll()
-    ode, calls, velocity = EffectiveODE(KERNEL, y, 4), [], EffectiveODE.velocity
+    x, ode = small()
+    calls, velocity = [], EffectiveODE.velocity
 
     def counted(*given):
         calls.append(1)
