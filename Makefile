@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 NB ?= flow
 ARGS ?=
 ONLY ?=
-JOBS ?= 1
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint pairs run paper bench gpu verify serve pdf clean
@@ -24,12 +24,13 @@ $(READY): pyproject.toml constraints.txt
 node_modules/.ready: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error && touch $@
 
-book: $(READY)  ## run the notebooks that changed (make JOBS=4 book: four at once), build _build/html
+book: $(READY)  ## run the notebooks that changed (make JOBS=1 book: one after the other), build _build/html
 	@$(BIN)/python book/builder.py -j $(JOBS) $(ARGS)
 
-test: $(READY)  ## check the library, the notebooks, the site
+test: $(READY)  ## check the library, the notebooks, the site, on all cores
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi
-	@$(BIN)/python -m pytest $(ARGS)
+	-@$(BIN)/python book/builder.py -j $(JOBS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(READY)  ## check style, types, the direction of imports, pairs of notebooks and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

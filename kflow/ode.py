@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.expectation import Exact, Games, MonteCarlo
-from kflow.game import centred, play
+from kflow.game import Played, centred, play
 from kflow.kernels import Radial, squared_distances
 from kflow.steps import Constant
 
@@ -64,8 +64,9 @@ class EffectiveODE:
         points, at = self._checked(points, at)
         weights = torch.zeros_like(points)
         for games in self.games.chunks():
-            _, c = self.coefficients(points[games.fine], games)
-            weights = weights.index_add(0, games.fine.flatten(), c.sum(1).flatten(0, 1))
+            played, push = self._play(points[games.fine], games)
+            c = played.solve(push.sum(1, keepdim=True))  # the halves of a batch share its matrix
+            weights = weights.index_add(0, games.fine.flatten(), c.flatten(0, 2))
         return (self._gram(at, points) @ weights / len(self.games)).to(like)
 
     def velocities(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):
@@ -87,10 +88,15 @@ class EffectiveODE:
 
     def coefficients(self, z: Float[Tensor, "s n_fine d"], games: Games):
         """Losses (s, p) and motions c = -eps (K + nugget I)^-1 grad rho, (s, p, n_fine, d)."""
+        played, push = self._play(z, games)
+        return played.rho, played.solve(push)
+
+    def _play(self, z, games: Games) -> tuple[Played, Tensor]:
+        """The games, and -eps grad rho of each, (s, p, n_fine, d)."""
         y = self.y[games.fine][:, None]
         played = play(self.kernel, centred(z)[:, None], y, games.coarse, self.nugget)
         pace = torch.vmap(torch.vmap(self.step, in_dims=(None, 0)))(z, -played.gradient)
-        return played.rho, played.solve(-played.gradient * pace[..., None, None])
+        return played, -played.gradient * pace[..., None, None]
 
     def solve(
         self,

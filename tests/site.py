@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 
 from kflow.reproduce import execution
+from kflow.reproduce.notebooks import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -35,7 +36,7 @@ def executed(name):
 def built():
     """The folder of the built site, up to date."""
     builder = module("builder")
-    builder.build()
+    builder.build(jobs=cores())
     return builder.SITE
 
 

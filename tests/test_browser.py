@@ -81,6 +81,7 @@ PAGE = """<!doctype html><html lang="en"><head><title>A page</title>
 <script>addEventListener('keydown', event => {{
   if (event.ctrlKey && event.key === 'k') {{ event.preventDefault(); search.focus() }} }})</script>
 <search><input type="search" id="search" aria-label="Search"></search></body></html>"""
+HEAD = '<head><meta charset="utf-8">'
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 FAULTS = {
     "nothing": ("<p>All is well.</p>", None),
@@ -111,7 +112,12 @@ def caught(tmp_path_factory):
     (folder / "heavy.js").write_text("//" + "x" * 1_600_000)
     (folder / "no-skip.html").write_text(PAGE.format("").replace("#main-content", "#other"))
     (folder / "no-search.html").write_text(PAGE.format("").replace("=== 'k'", "=== 'none'"))
-    names = [*(f"{name}.html" for name in FAULTS), "no-skip.html", "no-search.html"]
+    smuggled = "<article><script>document.title = 'changed'</script></article>"
+    module("pairs")  # which finds the folder of the extensions
+    page = module("kflow_policy").with_policy(PAGE.format(smuggled).replace("<head>", HEAD))
+    (folder / "smuggled.html").write_text(page)
+    changed = ["no-skip.html", "no-search.html", "smuggled.html"]
+    names = [*(f"{name}.html" for name in FAULTS), *changed]
     return read(visit(folder, folder / "report.json", names, SETTINGS[:1]), folder / "report.json")
 
 
@@ -119,6 +125,11 @@ def caught(tmp_path_factory):
 def test_a_planted_fault_is_caught(name, caught):
     found, expected = caught[f"{name}.html", "light-1280"], FAULTS[name][1]
     assert found == [] if expected is None else any(expected in text for text in found), found
+
+
+def test_a_script_that_is_smuggled_into_a_page_is_not_run(caught):
+    (found,) = caught["smuggled.html", "light-1280"]
+    assert "inline script violates the following Content Security Policy" in found
 
 
 @pytest.mark.parametrize("name", ["no-skip", "no-search"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import kflow
+from kflow import classify
 
 
 @pytest.fixture
@@ -49,6 +50,24 @@ def test_one_output_is_classified_by_its_sign(clusters, rng):
     ) <= 1 / 3  # fmt: skip
 
 
+def test_as_many_points_are_drawn_as_asked(rng):
+    y = torch.eye(3)[torch.arange(12) % 3]
+    drawn = classify.positions(y, 5, False, rng)
+    assert len(drawn) == len(drawn.unique()) == 5
+    drawn = classify.positions(y, 6, True, rng)
+    assert len(drawn.unique()) == 6 and torch.equal(y[drawn].sum(0), torch.full((3,), 2.0))
+    assert torch.equal(classify.positions(y, 12, True, rng).sort().values, torch.arange(12))
+    assert torch.equal(classify.draw_per_class(y[:4], 2, rng).sort().values, torch.arange(4))
+
+
+def test_labels_of_one_column_are_two_classes(rng):
+    y = torch.tensor([[-1.0], [0.0], [0.5], [2.0]])
+    assert classify.classes(y).tolist() == [0, 0, 1, 1]
+    assert sorted(classify.positions(y, 4, True, rng).tolist()) == [0, 1, 2, 3]
+    drawn = classify.positions(y, 2, True, rng)
+    assert classify.classes(y[drawn]).tolist() == [0, 1]
+
+
 def test_the_table_is_average_min_max_and_standard_deviation_over_layers():
     rates = {10: {600: 0.1, 60: 0.3}, 20: {600: 0.2, 60: 0.3}, 30: {600: 0.6, 60: 0.3}}
     table = kflow.error_table(rates)
@@ -64,13 +83,14 @@ def test_a_table_needs_every_rate():
     with pytest.raises(ValueError, match="rates is empty"):
         kflow.error_table({})
     with pytest.raises(ValueError, match="rates at layer 20 lack"):
-        kflow.error_table({10: {600: 0.1, 60: 0.3}, 20: {600: 0.2}})
+        kflow.error_table({10: {600: 0.1, 60: 0.3}, 20: {600: 0.2}, 30: {60: 0.2}})
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (dict(n_interp=61), "n_interp must be at most 60"),
+        (dict(n_interp=0), "n_interp must be at least 1"),
         (dict(n_interp=4, per_class=True), "multiple of the 3 classes, not 4"),
         (dict(n_interp=60, per_class=True, only=30), "class 0 has 10 points, fewer than the 20"),
         (dict(x_test=torch.zeros(0, 2), y_test=torch.zeros(0, 3)), "x_test is empty"),

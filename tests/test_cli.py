@@ -7,8 +7,10 @@ import sys
 
 import nbformat
 import pytest
+import torch
 
-from kflow.reproduce import execution, main, plans
+from kflow.figures import parameters
+from kflow.reproduce import cost, execution, main, plans
 
 CELLS = [
     ("import matplotlib.pyplot as plt\n\nfrom kflow import figures", []),
@@ -17,7 +19,7 @@ CELLS = [
         "fail: bool = False  # stop with an error",
         ["parameters"],
     ),
-    ('figures.begin("tiny")', []),
+    ('chapter = figures.begin("tiny")', []),
     (
         """
 def draw():
@@ -27,10 +29,10 @@ def draw():
 
 
 assert not fail, "asked to fail"
-figures.publish(
+chapter.publish(
     "tiny-line", draw, title="A line", claim="It is straight", caption="A line", alt="A line",
-    data={"y": [0, layers]}, columns={"y": "height"}, seeds=[0],
-    quantities=[figures.quantity("height", layers, kind="close", rtol=1e-3)],
+    data={"y": ([0, layers], "height")}, seeds=[0],
+    quantities=[chapter.quantity("height", layers, kind="close", rtol=1e-3)],
 )
 """,
         [],
@@ -87,6 +89,27 @@ def test_a_figure_without_a_record_fails_and_says_how_to_publish_it(book, capsys
     assert "python -m kflow accept tiny-line" in capsys.readouterr().out
 
 
+def test_where_a_figure_agreed_is_noted_once_and_kept_while_its_record_stays(book):
+    path = book / "book/records/tiny-line/provenance.json"
+    origin = json.loads(path.read_text())
+    origin["hardware"]["cpu"] = "another processor"
+    path.write_text(json.dumps(origin))
+    for _ in range(2):
+        assert main(["verify", "--sign", "--json"]) == 0
+    (here,) = json.loads(path.read_text())["checked_on"]
+    assert torch.backends.cpu.get_cpu_capability() in here and "another" not in here
+    assert main(["accept", "--json"]) == 0  # the same bytes
+    assert json.loads(path.read_text())["checked_on"] == [here]
+
+    record = path.with_name("record.json")
+    record.write_text(record.read_text().replace('"value": 3', '"value": 4'))
+    assert main(["accept", "--json"]) == 0
+    assert "checked_on" not in json.loads(path.read_text())
+    record.write_text(record.read_text().replace('"value": 3', '"value": 4'))
+    assert main(["verify", "--sign", "--json"]) == 1
+    assert "checked_on" not in json.loads(path.read_text())
+
+
 @pytest.mark.parametrize("command", ["verify", "accept", "cite"])
 def test_an_unknown_slug_is_refused_with_the_nearest(book, capsys, command):
     assert main([command, "tiny-lime"]) == 2
@@ -106,6 +129,21 @@ def test_an_unknown_slug_is_refused_with_the_nearest(book, capsys, command):
 def test_a_wrong_parameter_is_refused_before_anything_runs(book, capsys, given, message):
     assert main(["run", "tiny", *given]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_shares_of_one_part_multiply_and_those_of_others_add(monkeypatch, tmp_path):
+    schema = parameters.parse(
+        "a: int = 10  # [1, 99] (50 % of the time, in the flow)\n"
+        "b: int = 4   # [1, 99] (40 % of the time, in the flow) (20 % of the memory)\n"
+        "c: int = 3   # [1, 99] (10 % of the time, doubled by each)\n"
+        "d: int = 7   # [1, 99] no share"
+    )
+    monkeypatch.setattr(cost, "_before", lambda name, root: (100.0, 10.0))
+    estimate = cost.estimate("tiny", schema, {"a": 20, "b": 12, "c": 5, "d": 9}, tmp_path)
+    # the flow: 1.5 * 1.8 = 2.7; c: 1 + 0.1 * (4 - 1) = 1.3
+    assert estimate.seconds == pytest.approx(100 * (1 + 1.7 + 0.3))
+    assert estimate.megabytes == pytest.approx(10 * 1.4)
+    assert estimate.scaled == ["a", "b", "c"]
 
 
 def test_the_cost_follows_the_share_that_the_parameter_declares(book, capsys):

@@ -85,7 +85,7 @@ def test_the_whole_theory_runs_on_the_core_alone(tmp_path):
     [
         ("import kflow; kflow.KernelFlowClassifier", "sklearn", "sklearn"),
         ("import kflow; kflow.error_table({})", "pandas", "notebooks"),
-        ("from kflow import figures; figures.publish", "matplotlib", "notebooks"),
+        ("from kflow import figures; figures.begin", "matplotlib", "notebooks"),
         ("from kflow.reproduce import plans; plans.plan('flow')", "nbformat", "notebooks"),
         ("from kflow.paper import report", "pandas", "notebooks"),
     ],
@@ -98,6 +98,14 @@ def test_what_is_missing_is_said_with_the_extra_that_brings_it(code, missing, ex
     )
     brings = {canonical(Requirement(t).name) for t in PROJECT["optional-dependencies"][extra]}
     assert brings & {canonical(name) for name in packages_distributions()[missing]}
+
+
+@pytest.mark.parametrize("room", ["forecasting", "learning"])
+@pytest.mark.parametrize("code", ["from kflow import {0}", "import kflow; kflow.{0}"])
+def test_a_room_is_imported_when_it_is_first_asked_for(room, code):
+    said = code.format(room) + f"; import sys; print(sys.modules['kflow.{room}'].__name__)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == f"kflow.{room}\n", done.stderr[-500:]
 
 
 def test_the_command_info_runs_on_the_core_alone():

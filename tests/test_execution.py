@@ -131,6 +131,23 @@ def test_several_chapters_are_executed_at_once_and_the_error_of_one_loses_no_oth
     assert again["left"].seconds == made["left"].seconds and not capfd.readouterr().out
 
 
+def test_chapters_executed_at_once_share_the_cores(shelf, monkeypatch):
+    monkeypatch.setattr(execution, "cores", lambda: 6)
+    for given, expected in ((None, "3"), ("5", "5")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        for name in ("left", "right"):
+            write(
+                shelf,
+                code=f"import os\nprint('threads', os.environ['OMP_NUM_THREADS']) # {given}",
+                name=name,
+            )
+        made = execution.execute_all(["left", "right"], root=shelf, jobs=2)
+        for done in made.values():
+            assert f"threads {expected}\\n" in done.notebook.read_text()
+
+
 def test_lines_of_chapters_executed_at_once_cannot_run_into_each_other(book, monkeypatch):
     written = []
     monkeypatch.setattr(sys.stdout, "write", written.append)

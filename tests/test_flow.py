@@ -8,7 +8,7 @@ import torch
 import kflow
 from kflow import data as embedded
 from kflow import game
-from kflow.engine import transport
+from kflow.engine import memory, precisions, transport
 from tests import reference
 
 
@@ -282,6 +282,41 @@ def test_a_path_without_layers_says_how_to_move_new_points(data):
     x, y = data
     with pytest.raises(ValueError, match="carry=x_new"):
         flow().run(x, y, 1, seed()).transform(x)
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 4), ("mixed", 4), ("float64", 8)])
+def test_the_memory_of_a_flow_is_that_of_its_points_and_of_those_carried(
+    data, precision, size, monkeypatch
+):
+    asked, of_flow = [], memory.of_flow
+
+    def seen(*given):
+        asked.append(given)
+        return of_flow(*given)
+
+    monkeypatch.setattr(memory, "of_flow", seen)
+    monkeypatch.setattr(precisions, "uses_mixed", lambda precision, _: precision == "mixed")
+    x, y = data
+    flow(precision=precision).run(x, y, 1, seed(), carry=x[:7], lookahead=3)
+    assert asked == [(47, 3, 10, 3, size)]
+
+
+def test_what_is_not_asked_for_is_not_there(data, capsys):
+    path = flow().run(*data, 1, seed())
+    assert path.carried is None and path.layers is None and not path.observed
+    assert capsys.readouterr().err == ""
+
+
+def test_a_flow_of_no_layers_transforms_nothing(data):
+    x, y = data
+    path = flow().run(x, y, 0, seed(), keep_layers=True)
+    assert torch.equal(path.transform(x), x)
+
+
+def test_mixed_needs_a_radial_kernel_and_other_precisions_any():
+    with pytest.raises(ValueError, match='"mixed" needs a radial kernel'):
+        flow(kernel=lambda a, b: a @ b.mT, precision="mixed")
+    flow(kernel=lambda a, b: a @ b.mT, precision="float32")
 
 
 def test_progress_is_one_line_with_layer_rho_speed_and_time_left(data, capsys):

@@ -38,6 +38,54 @@ def test_one_layer_of_a_replica_is_the_velocity_of_its_game(problem):
     torch.testing.assert_close(moved, x + 0.1 * ode.velocities(x)[which])
 
 
+def test_two_layers_of_the_linear_process_by_its_formula(problem):
+    ode, solution, linear = problem
+    eps, rng = 0.3, torch.Generator().manual_seed(0)
+    found = run(problem, eps, [0, 1, 2], count=5)
+    assert found.linear.shape == (3, 5, 6, 2) and not found.linear[0].any()
+    d = torch.zeros(5, 12, dtype=torch.float64)
+    for k in range(2):
+        alone = ode.velocities(solution(k * eps)).flatten(1)
+        noise = alone[torch.randint(len(ode.games), (5,), generator=rng)] - alone.mean(0)
+        jacobian = torch.from_numpy(linear.jacobian(k * eps))
+        d = torch.stack(
+            [one + eps * (jacobian @ one + xi) for one, xi in zip(d, noise, strict=True)]
+        )
+        torch.testing.assert_close(found.linear[k + 1].flatten(1), d)
+
+
+def test_the_noise_is_the_covariance_over_all_games(problem):
+    ode, solution, linear = problem
+    for t in (0.0, 1.0):
+        expected = np.cov(ode.velocities(solution(t)).flatten(1).T, ddof=0)
+        np.testing.assert_allclose(linear.noise(t), expected, atol=1e-12)
+
+
+def test_the_covariance_at_several_times_is_that_at_each(problem):
+    both = problem[2].covariance([0.3, 0.6, 1.0])
+    for t, expected in zip((0.3, 0.6, 1.0), both, strict=True):
+        torch.testing.assert_close(problem[2].covariance(t)[0], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(dict(eps=0.0), "eps must be above 0"), (dict(count=0), "count must be at least 1")],
+)
+def test_bad_numbers_are_refused(problem, change, says):
+    given = dict(eps=0.1, layers=[1], count=3) | change
+    with pytest.raises(ValueError, match=says):
+        run(problem, **given)
+    with pytest.raises(ValueError, match="nodes must be at least 4"):
+        linearise(*problem[:2], nodes=3)
+
+
+def test_four_nodes_make_a_spline(problem):
+    ends = linearise(*problem[:2], nodes=4)
+    for name in ("jacobian", "noise"):
+        one, other = (getattr(each, name)(1.0) for each in (ends, problem[2]))
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
 def test_the_linear_process_has_mean_zero(problem):
     linear = run(problem, 2.0**-4, [16]).linear[0]
     error = linear.std(0) / 2000**0.5

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kflow
+from kflow import game
 from kflow.game import play
+from kflow.interpolation import cholesky
 from tests import reference
 
 RADIAL = [
@@ -125,6 +127,91 @@ def test_a_batch_of_games_is_played_as_each_alone(device):
         value, gradient = kflow.rho_and_gradient(kernel, *one, 1e-2)
         torch.testing.assert_close(together.rho[k], value)
         torch.testing.assert_close(together.gradient[k], gradient)
+
+
+def halves(seed=0, count=3):
+    """A stack of games whose first points are kept, and as positions."""
+    z, y, _ = (torch.stack(parts) for parts in zip(*map(batch, range(count)), strict=True))
+    return z, y, torch.arange(5).expand(count, -1)
+
+
+def test_keeping_the_first_points_is_keeping_their_positions(device):
+    z, y, coarse = (part.to(device) for part in halves())
+    first, positions = (play(kflow.Gaussian(0.9), z, y, k, 1e-2) for k in (5, coarse))
+    torch.testing.assert_close(first.rho, positions.rho, rtol=1e-10, atol=0)
+    torch.testing.assert_close(first.gradient, positions.gradient, rtol=1e-9, atol=1e-12)
+    gram = kflow.Gaussian(0.9)(z[1], z[1]) + 1e-2 * torch.eye(10).to(z)
+    for played in (first, positions):
+        torch.testing.assert_close(gram @ played.solve(z)[1], z[1])
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on a GPU, where products with L^-1 take the place of solves."""
+
+    is_cuda = True
+
+
+def test_a_game_by_the_inverse_factor_is_the_game_by_solves(monkeypatch):
+    z, y, _ = halves()
+    expected = play(kflow.Gaussian(0.9), z, y, 5, 1e-2)
+    assert expected.inverse is None
+    monkeypatch.setattr(game, "cholesky", lambda *given: cholesky(*given).as_subclass(OnGpu))
+    found = play(kflow.Gaussian(0.9), z, y, 5, 1e-2)
+    identity = torch.eye(10, dtype=z.dtype).expand(3, -1, -1)
+    for one, other in (
+        (found.inverse @ expected.factor, identity),
+        (found.rho, expected.rho),
+        (found.gradient, expected.gradient),
+        (found.solve(z), expected.solve(z)),
+    ):
+        torch.testing.assert_close(one.as_subclass(torch.Tensor), other, rtol=1e-9, atol=1e-12)
+
+
+def test_a_game_that_cannot_be_played_is_nan_where_nobody_asked_to_raise(device):
+    z, y, _ = (part.to(device) for part in halves())
+    z[1, 1], y[2] = z[1, 0], 0
+    played = play(kflow.Gaussian(0.9), z, y, 5, 0.0, strict=False)
+    assert played.rho.isnan().tolist() == [False, True, True]
+    assert torch.isfinite(played.gradient[0]).all() and played.gradient[1].isnan().all()
+    with pytest.raises(kflow.NotPositiveDefinite, match="points 0 and 1 are 0.0e"):
+        play(kflow.Gaussian(0.9), z, y, 5, 0.0)
+    with pytest.raises(ValueError, match="rho is 0/0"):
+        play(kflow.Gaussian(0.9), z[[0, 2]], y[[0, 2]], 5, 0.0)
+
+
+def test_any_unit_of_the_labels_is_good_enough(device):
+    z, y, coarse = batch(9, device=device)
+    kernel = kflow.Gaussian(0.9)
+    small, large = (kflow.rho(kernel, z, a * y, coarse, 1e-2) for a in (1e-6, 1e6))
+    assert float(small) == pytest.approx(float(large), rel=1e-9)
+
+
+def test_the_points_of_a_game_from_their_median(rng):
+    z = torch.randn(2, 5, 3, generator=rng)
+    expected = np.median(z.numpy(), axis=1, keepdims=True)
+    np.testing.assert_array_equal(game.centred(z), z.numpy() - expected)
+
+
+def test_the_kept_points_come_first():
+    sample = game.Sample(torch.tensor([7, 3, 9, 5]), torch.tensor([2, 0]))
+    assert sample.coarse_first().tolist() == [9, 7, 3, 5]
+
+
+def test_a_game_may_be_of_two_points(rng):
+    sample = kflow.draw(2, 2, rng)
+    assert sorted(sample.fine.tolist()) == [0, 1] and len(sample.coarse) == 1
+
+
+def test_many_points_are_drawn_in_rounds_until_enough_differ(rng, monkeypatch):
+    monkeypatch.setattr("kflow.game.MANY", 1)
+    again = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        seen = []
+        while len(set(seen)) < 4:
+            seen += torch.randint(9, (4,), generator=again).tolist()
+        assert kflow.draw(9, 4, rng).fine.tolist() == list(dict.fromkeys(seen))[:4]
+        torch.randperm(4, generator=again)  # the half
+        assert torch.equal(rng.get_state(), again.get_state())
 
 
 def test_outputs_have_the_dtype_and_the_device_of_the_points(anywhere):

@@ -4,6 +4,7 @@ import torch
 from scipy.linalg import solve
 
 import kflow
+from kflow.interpolation import cholesky
 from tests import reference
 
 
@@ -62,6 +63,57 @@ def test_coincident_points_name_the_pair_and_the_nugget_to_try(data, device):
     ):
         kflow.interpolate(kflow.Gaussian(0.8), x, y)
     kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget=1e-8)
+
+
+def test_no_new_points_have_no_values(data):
+    v = kflow.interpolate(kflow.Gaussian(0.8), *data)
+    assert v(data[0][:0]).shape == (0, 3)
+
+
+def pair(pivot):
+    """Two Gram matrices of two points; the second pivot of the second, squared, is given."""
+    k = (1 - pivot) ** 0.5
+    gram = torch.tensor([[[1.0, 0.5], [0.5, 1.0]], [[1.0, k], [k, 1.0]]], dtype=torch.float64)
+    points = torch.tensor([[[0.0], [9.0]], [[0.0], [2.0]]], dtype=torch.float64)
+    return gram, points
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_pivot_of_rounding_is_refused_and_names_the_points_of_its_matrix(scale):
+    gram, points = pair(8e-14)  # a pivot is judged relative to the diagonal, at 1e-13
+    with pytest.raises(
+        kflow.NotPositiveDefinite, match=r"2 points fails at pivot 1 .* 0 and 1 are 2.0e\+00 apart"
+    ):
+        cholesky(scale * gram, 0.0, points)
+    gram, points = pair(2e-13)
+    factor = cholesky(scale * gram, 0.0, points)
+    torch.testing.assert_close(factor @ factor.mT, scale * gram)
+
+
+def test_without_points_a_matrix_that_fails_is_filled_with_nan_and_no_other():
+    factor = cholesky(pair(1e-14)[0], 0.0, None)
+    assert torch.isfinite(factor[0]).all() and torch.isnan(factor[1]).all()
+    factor = cholesky(pair(-0.5)[0], 0.0, None)
+    assert torch.isfinite(factor[0]).all() and torch.isnan(factor[1]).all()
+
+
+def test_an_indefinite_kernel_names_its_pivot_and_a_larger_nugget(data):
+    def indefinite(x, z):
+        return (x[:, None] - z).norm(dim=-1)
+
+    with pytest.raises(kflow.NotPositiveDefinite, match=r"pivot 1 .*nugget of about 1e-01"):
+        kflow.interpolate(indefinite, *data, nugget=1e-3)
+    with pytest.raises(kflow.NotPositiveDefinite, match=r"pivot 0 .*nugget of about 1e-08"):
+        kflow.interpolate(indefinite, *data)
+    with pytest.raises(kflow.NotPositiveDefinite, match="of one point is not positive"):
+        kflow.interpolate(indefinite, *(part[:1] for part in data))
+
+
+def test_points_that_are_not_finite_are_told_from_points_that_coincide(data):
+    x, y = data
+    x[3, 0] = torch.nan
+    with pytest.raises(kflow.NotPositiveDefinite, match="holds NaN or infinity"):
+        cholesky(torch.full((12, 12), torch.nan, dtype=x.dtype), 0.0, x)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import kflow
+from kflow import kernels
 from tests import reference
 
 KERNELS = [
@@ -53,6 +54,32 @@ def test_for_points_takes_the_mean_squared_distance_over_pairs(clouds):
     squared = reference.cdist(x.numpy(), x.numpy()) ** 2
     mean = squared.sum() / (7 * 6)
     assert kflow.Gaussian.for_points(x).gamma ** 2 == pytest.approx(mean, rel=1e-12)
+
+
+def test_two_points_at_distance_one_have_bandwidth_one():
+    x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    assert kflow.RationalQuadratic.for_points(x) == kflow.RationalQuadratic(1.0, 1.0)
+
+
+def test_no_squared_distance_is_negative(clouds):
+    x = clouds[0].repeat(100, 1) * 1e3
+    r2 = kernels.squared_distances(x, x + 1e-9)
+    assert float(r2.min()) == 0
+
+
+def test_distances_of_a_stack_of_clouds_are_those_of_each(rng):
+    x = torch.randn(2, 7, 3, generator=rng, dtype=torch.float64)
+    z = torch.randn(2, 5, 3, generator=rng, dtype=torch.float64)
+    for a, b in ((x, z), (x, x)):
+        expected = np.stack([reference.cdist(p, q) ** 2 for p, q in zip(a, b, strict=True)])
+        np.testing.assert_allclose(kernels.squared_distances(a, b), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_where_points_coincide_the_derivative_is_finite(kernel):
+    r2 = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(kernel.of_squared(r2).sum(), r2)
+    assert torch.isfinite(slope).all()
 
 
 def test_far_from_the_origin_distances_stay_exact():

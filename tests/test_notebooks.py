@@ -76,7 +76,13 @@ def test_a_committed_notebook_has_no_outputs(name):
 def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
     code = cells(ROOT / f"notebooks/{name}.ipynb")
     [at] = [i for i, cell in enumerate(code) if "parameters" in tags(cell)]
-    assert f'figures.begin("{name}"' in code[at + 1].source
+    assert f'chapter = figures.begin("{name}"' in code[at + 1].source
+
+
+@each
+def test_a_cell_is_a_screen_at_most(name):
+    lines = [len(cell.source.splitlines()) for cell in cells(ROOT / f"notebooks/{name}.ipynb")]
+    assert max(lines) <= 45, f"cell {lines.index(max(lines))} has {max(lines)} lines"
 
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)
@@ -121,7 +127,19 @@ def test_a_figure_has_a_caption_an_alternative_text_and_its_data(name):
         assert list(folder.glob("*.csv")) + list(folder.glob("*.npz")), folder.name
 
 
-SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}}
+FIXED = {"interpolation", "settings"}  # drawings take their time
+
+
+@each
+def test_a_chapter_declares_what_its_time_grows_with(name):
+    parts = {}
+    for key, p in parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb").items():
+        part = p.shares.part or key
+        parts[part] = max(parts.get(part, 0), p.shares.time)
+    assert (sum(parts.values()) == 0) is (name in FIXED) and sum(parts.values()) <= 1
+
+
+SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}, "why_rho": {"layers": 50}}
 
 
 @pytest.mark.slow
@@ -134,6 +152,26 @@ def test_an_announced_cost_is_within_a_factor_of_two(name):
     taken = execution.execute(name, SHRUNK[name], root=ROOT, force=True, progress=False).seconds
     # twice on an idle machine; here other tests, or a chapter beside, take their share of it
     assert announced.seconds / 4 < taken < 4 * announced.seconds
+
+
+FEWER = {  # instructions: another processor, as far as one can be had here
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "COMPATIBLE",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@pytest.mark.slow
+def test_a_chapter_agrees_on_a_processor_of_fewer_instructions(tmp_path, monkeypatch):
+    for name in ("notebooks", "book", "_toc.yml", "constraints.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name, value in FEWER.items():
+        monkeypatch.setenv(name, value)
+    report = verify(["game"], tmp_path, progress=False)
+    assert report.passed, report.table()
+    made = next(tmp_path.glob("_build/executions/game/*/output/figures/game-in-the-plane"))
+    assert read_json(made / "provenance.json")["hardware"]["instructions"].startswith("DEFAULT")
 
 
 def test_every_published_number_is_made_again(capsys):

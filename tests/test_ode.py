@@ -1,6 +1,8 @@
 """The effective equation against independent enumeration, Euler, hand values and bad input."""
 
+import re
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +135,34 @@ def test_chunks_do_not_change_the_drift(monkeypatch):
     torch.testing.assert_close(again, losses.sort().values, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("room", "sizes"),
+    [(90, [90]), (24, [24, 24, 24, 18]), (4, [4, 2] * 15), (1, [1] * 90), (0, [1] * 90)],
+)
+def test_chunks_fill_the_room_for_gram_matrices_and_hold_every_game_once(room, sizes, monkeypatch):
+    games = Exact().games(6, 4)  # 15 batches, 6 halves of each, 16 entries in a Gram matrix
+    monkeypatch.setattr("kflow.expectation.CHUNK", 16 * room)
+    parts = list(games.chunks())
+    assert [len(part) for part in parts] == sizes
+    seen = [
+        (tuple(fine.tolist()), tuple(half.tolist()))
+        for part in parts
+        for fine, halves in zip(part.fine, part.coarse, strict=True)
+        for half in halves
+    ]
+    assert sorted(seen) == [
+        (fine, half) for fine in combinations(range(6), 4) for half in combinations(range(4), 2)
+    ]
+
+
+def test_games_are_numbered_batch_by_batch():
+    games = Exact().games(6, 4)
+    some = games.pick(torch.tensor([0, 7, 89]))
+    assert some.fine.tolist() == [[0, 1, 2, 3], [0, 1, 2, 4], [2, 3, 4, 5]]
+    assert some.coarse.tolist() == [[[0, 1]], [[0, 2]], [[2, 3]]]
+    assert len(MonteCarlo(1, generator()).games(6, 4)) == 1
+
+
 def test_with_all_points_in_every_batch_the_drift_is_minus_the_gradient_of_the_mean_loss():
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 6)
@@ -197,11 +227,19 @@ def test_the_solution_can_be_read_between_its_times_and_at_time_zero():
     x, y = roll()
     ode = EffectiveODE(KERNEL, y, 4)
     solution = ode.solve(x, [0.0, 1.0])
-    assert torch.equal(solution.points[0], x)
+    assert torch.equal(solution.points[0], x) and solution.at is None
+    assert torch.equal(solution(0.0), x)
+    torch.testing.assert_close(solution(1.0), solution.points[1], rtol=0, atol=1e-12)
     torch.testing.assert_close(solution(0.5), ode.solve(x, 0.5).points[0], rtol=0, atol=1e-7)
+    torch.testing.assert_close(ode.solve(x, 1.0, at=x + 0.1)(0.5), solution(0.5), rtol=0, atol=1e-6)
     torch.testing.assert_close(ode.solve(x, 0.0).points[0], x)
     with pytest.raises(ValueError, match="0 .. 1.0"):
         solution(1.5)
+    with pytest.raises(ValueError, match="0 .. 1.0"):
+        solution(-0.1)
+    several = ode.solve(x, [0.2, 0.4, 1.0])
+    torch.testing.assert_close(several(0.7), solution(0.7), rtol=0, atol=1e-7)
+    assert "games" not in repr(ode) and "dense" not in repr(solution)
 
 
 def test_the_result_has_the_dtype_of_the_points():
@@ -231,6 +269,10 @@ def test_an_expectation_that_is_too_large_says_how_many_terms_it_has():
     [
         ([1.0, 1.0], "must increase"),
         ([2.0, 1.0], r"t\[0\] = 2.0"),
+        ([0.0, 0.5, 3.0, 3.0, 1.0], r"t\[2\] = 3.0 and t\[3\] = 3.0"),
+        ([-1.0, 1.0], "starts at -1.0"),
+        ([0.5, float("nan")], "finite time"),
+        ([[0.5, 1.0]], "finite time"),
         (-1.0, "negative"),
         ([], "finite time"),
         ([float("nan")], "finite time"),
@@ -282,6 +324,34 @@ def test_an_equation_that_takes_too_many_evaluations_stops_with_the_time_it_reac
     x, y = roll()
     with pytest.raises(IntegrationFailed, match=r"stopped at t = .*20 evaluations"):
         EffectiveODE(KERNEL, y, 4).solve(x, 100.0, max_evaluations=20)
+
+
+def test_every_evaluation_is_counted(monkeypatch):
+    x, y = roll()
+    ode, calls, velocity = EffectiveODE(KERNEL, y, 4), [], EffectiveODE.velocity
+
+    def counted(*given):
+        calls.append(1)
+        return velocity(*given)
+
+    monkeypatch.setattr(EffectiveODE, "velocity", counted)
+    spent = ode.solve(x, 0.5).evaluations
+    assert spent == len(calls) - 1  # one more looks at the start
+    assert ode.solve(x, 0.5, max_evaluations=spent).evaluations == spent
+    with pytest.raises(IntegrationFailed, match=f"{spent - 1} evaluations"):
+        ode.solve(x, 0.5, max_evaluations=spent - 1)
+
+
+def test_a_failure_tells_where_the_training_points_were(monkeypatch):
+    x, y = roll()
+    ode, later = EffectiveODE(KERNEL, y, 4), 1.1 * x
+    states = np.stack([torch.cat([p, x[:1]]).flatten() for p in (x, 2 * x, 3 * x, later)], axis=1)
+    failed = SimpleNamespace(success=False, t=np.array([0, 0.1, 0.2, 0.3]), y=states, message="no")
+    monkeypatch.setattr("kflow.ode.solve_ivp", lambda *_, **__: failed)
+    closest, fastest = torch.pdist(later).min(), ode.velocity(later).norm(dim=1).max()
+    says = f"t = 0.3 (no): the closest points are {closest:.1e} apart and the fastest moves at "
+    with pytest.raises(IntegrationFailed, match=re.escape(says + f"{fastest:.1e} per unit")):
+        ode.solve(x, 1.0, at=x[:1])
 
 
 def test_an_exploding_solution_stops_with_the_time_of_the_explosion(monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from kflow.figures import parameter_file, parameters
+from kflow.figures.shares import Shares
 
 CELL = """
 layers: int = 500        # [1, 100000] layers of the flow
@@ -28,8 +29,11 @@ def test_a_line_gives_name_type_default_range_and_meaning(schema):
 def test_a_line_may_end_with_its_shares_of_time_and_memory():
     line = "n: int = 9  # [1, 99] points (75 % of the time) (20 % of the memory)"
     p = parameters.parse(line)["n"]
-    assert (p.meaning, p.time, p.memory, p.allowed) == ("points", 0.75, 0.2, "[1, 99]")
-    assert parameters.parse(CELL)["layers"].time == 0
+    assert (p.meaning, p.shares, p.allowed) == ("points", Shares(0.75, 0.2), "[1, 99]")
+    assert parameters.parse(CELL)["layers"].shares == Shares()
+    line = "n: int = 9  # [1, 99] levels (60 % of the time, in the first part, doubled by each)"
+    p = parameters.parse(line)["n"]
+    assert (p.meaning, p.shares) == ("levels", Shares(0.6, 0, "first part", True))
 
 
 def test_defaults_fill_what_is_not_given(schema):

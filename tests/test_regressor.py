@@ -229,6 +229,11 @@ def test_what_is_no_number_in_a_data_frame_is_named_by_its_label():
         model.fit(frame, labels.fillna(0))
     with pytest.raises(ValueError, match="y contains NaN .* in 1 of 5 rows: d; leave"):
         model.fit(frame.fillna(0), labels)
+    rows = frame.to_numpy().tolist()
+    with pytest.raises(ValueError, match="X contains NaN .* in 1 of 5 rows: 2; leave"):
+        model.fit(rows, labels.fillna(0).tolist())
+    with pytest.raises(ValueError, match="y contains NaN .* in 1 of 5 rows: 3; leave"):
+        model.fit(frame.fillna(0).to_numpy().tolist(), labels.tolist())
     words = frame.fillna(0).assign(soil=[*"xyxyx"], day=pd.date_range("2020", periods=5))
     with pytest.raises(ValueError, match="no numbers: soil, day; turn words .*OneHotEncoder"):
         model.fit(words, labels.fillna(0))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from kflow import paper
-from kflow.paper import experiments, findings, report, study
+from kflow.paper import experiments, findings, record, report, study
 from kflow.reproduce import plans
 
 ROOT = plans.project()
@@ -20,16 +20,27 @@ def write(root, name, record):
 
 def mnist(layers, errors):
     """A record of "mnist" observed at the given layers, with one error for each N_I."""
-    settings = asdict(experiments.EXPERIMENTS["mnist"]) | {"layers": max(layers)}
+    settings = asdict(experiments.EXPERIMENTS["mnist"]) | {"layers": max(layers), "s": 10.0}
     read = {f"error_{n}": error for n, error in zip(experiments.N_INTERP, errors, strict=True)}
+    read |= {"within": 1.0, "between": 2.0}
     by_layer = {str(k): read for k in layers}
-    return {"settings": settings, "by_layer": by_layer, "seconds_moving": 1.0, "hardware": "one"}
+    facts = {"seconds_moving": 1.0, "seconds_observing": 1.0, "hardware": "one", "commit": "?"}
+    return {"settings": settings, "by_layer": by_layer, **facts}
+
+
+def mnist_run(layers, errors):
+    return record.run_of("mnist", mnist(layers, errors), {})
 
 
 def test_the_talks_numbers_are_written_once():
-    told = tomllib.loads((ROOT / "book/records/claims.toml").read_text())["table"]
+    claims = tomllib.loads((ROOT / "book/records/claims.toml").read_text())
+    told = claims["table"]
     assert {table["name"] for table in told} == set(report.TALK)
     assert not any("rows" in table for table in told)  # they are written once
+    numbers = {value for rows in report.TALK.values() for row in rows for value in row}
+    assert not any(set(claim.get("expect", ())) & numbers for claim in claims["claim"])
+    [judged] = [claim["range_of"] for claim in claims["claim"] if "range_of" in claim]
+    assert report.talk(judged[0]).loc[judged[1], "min"] == 0.0136
     assert report.talk("M").loc[10].tolist() == [0.015, 0.0136, 0.0177, 7.13e-4]
 
 
@@ -53,10 +64,35 @@ def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
 def test_the_tables_of_a_record_are_those_that_were_reached_else_its_last_thousand_layers():
     of = {3500: [(2500, 3500)], 4000: [(3000, 4000)], 12_000: [(3000, 4000), (11_000, 12_000)]}
     for deepest, reached in of.items():
-        assert report.tables(mnist([0, 3000, deepest], (0.1,) * 4)) == reached
-    early = mnist([0, 2000], (0.1,) * 4)
+        assert report.tables(mnist_run([0, 3000, deepest], (0.1,) * 4)) == reached
+    early = mnist_run([0, 2000], (0.1,) * 4)
     assert report.tables(early) == [(1000, 2000)]
     assert report.over(early, 1000, 2000)["average"].tolist() == [0.1] * 4
+
+
+def test_a_run_is_read_layer_by_layer_in_order():
+    run = mnist_run([20, 3, 100], (0.1, 0.2, 0.3, 0.4))
+    assert run.layers == [3, 20, 100] and run.settings.layers == 100
+    assert list(run.at[3].errors) == [6000, 600, 60, 10] and run.at[3].between == 2
+    assert run.errors(10) == [0.4] * 3 and run.errors(60, 20) == run.errors(60, 3, 20) == [0.3] * 2
+    assert run.draws_by == "1000 seed + layer"  # of a record that does not say
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda numbers: numbers.pop("hardware"), "mnist.json cannot be read: it lacks 'hardware'"),
+        (lambda numbers: numbers["settings"].pop("s"), "it lacks 's'"),
+        (lambda numbers: numbers["by_layer"]["5"].pop("within"), "it lacks 'within'"),
+        (lambda numbers: numbers["by_layer"]["5"].update(error_10=1.5), "error_10 = 1.5 is no"),
+        (lambda numbers: numbers["by_layer"]["5"].update(error_10="x"), "make paper ONLY=mnist"),
+    ],
+)
+def test_a_damaged_record_is_refused_by_what_it_lacks(change, message):
+    numbers = mnist([5], (0.1,) * 4)
+    change(numbers)
+    with pytest.raises(ValueError, match=message):
+        record.run_of("mnist", numbers, {})
 
 
 def test_another_run_stands_beside_the_talk_without_a_verdict(tmp_path):
@@ -118,9 +154,9 @@ def effect(*errors):
 
 
 def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
-    record = studied(({}, 0.1), ({"nugget": 0.1}, 0.3), ({}, 0.2), ({"rule": "relative"}, 0.0))
-    record["runs"].append({**record["runs"][1], "by_layer": {"0": {}}})  # broke on the way
-    found = findings.effects(record, "mnist")
+    told = studied(({}, 0.1), ({"nugget": 0.1}, 0.3), ({}, 0.2), ({"rule": "relative"}, 0.0))
+    told["runs"].append({**told["runs"][1], "by_layer": {"0": {}}})  # broke on the way
+    found = findings.effects(told, "mnist")
     assert found[0].errors[10] == pytest.approx([0.2, 0.3])  # two seeds, each the mean of draws
     grouped = findings.by_factor(found)
     assert [e.label("nugget") for e in grouped["nugget"]] == ["0.01", "0.1"]
@@ -130,7 +166,7 @@ def test_the_study_is_told_factor_by_factor_with_the_base_in_each():
     assert "nugget 0.01 (25.00%); step 0.1 |x| (10.00%)" in said
     best = findings.advice({"step": [effect(0.1, 0.3), effect(0.2, 0.4), effect(0.31, 0.5)]}, 10)
     assert best == "With 10 labelled images the least means of 2 seeds are step 0.1 s (20.00%)."
-    assert findings.effects(record, "fashion_mnist") == []
+    assert findings.effects(told, "fashion_mnist") == []
 
 
 def test_remedies_are_told_by_layer_and_seed():

@@ -10,6 +10,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 import kflow
+from kflow.paper.experiments import Experiment
+from kflow.paper.record import Reading, Run
 from tests.site import NAMES, ROOT, built, module, pages
 
 pytestmark = pytest.mark.site
@@ -23,6 +25,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.links, self.ids, self.loads, self.images, self.head = [], [], [], [], []
+        self.policies, self.handlers = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -33,6 +36,9 @@ class Page(HTMLParser):
             self.links.append(values["href"])
         if tag == "img":
             self.images.append(values)
+        self.handlers += [name for name in values if name.startswith("on")]
+        if tag == "meta" and values.get("http-equiv") == "Content-Security-Policy":
+            self.policies.append(values["content"])
         if tag == "meta":
             self.head.append(values.get("property") or values.get("name"))
         if tag == "link":
@@ -79,6 +85,15 @@ def test_no_page_loads_anything_from_elsewhere(site):
         assert not [u for u in page.loads if re.match(r"(https?:)?//", u)], name
     for path in (built() / "_static").rglob("kflow*.css"):
         assert "http" not in path.read_text()
+
+
+def test_every_page_has_a_policy_that_allows_its_own_scripts_alone(site):
+    for name, page in site.items():
+        (policy,) = page.policies
+        (scripts,) = [rule for rule in policy.split("; ") if rule.startswith("script-src ")]
+        assert "unsafe" not in scripts and "*" not in policy and "http" not in policy, name
+        assert scripts.count("sha256-") <= 16, name
+        assert not page.handlers, f"{name} has handlers that its policy forbids: {page.handlers}"
 
 
 def test_an_id_stands_once_on_a_page(site):
@@ -218,10 +233,9 @@ def test_a_table_of_the_source_takes_its_own_run_once_that_is_finished(layers, n
     import kflow_claims
 
     def run(of, last):
-        settings = {"layers": last, "tables": [[last - 10, last, 10]]}
-        return {"name": of, "settings": settings, "by_layer": {
-            str(k): {"error_10": error} for k, error in ((last - 10, 0.1), (last, 0.2))
-        }}  # fmt: skip
+        settings = Experiment("mnist", last, ((last - 10, last, 10),))
+        at = {k: Reading({10: error}, 1, 2) for k, error in ((last - 10, 0.1), (last, 0.2))}
+        return Run(of, settings, 1, "", 1, 1, "", "", at, {})
 
     runs = {"other": run("other", 12_000), "small": layers and run("small", layers)}
     monkeypatch.setattr(kflow_claims, "paper_run", runs.get)

@@ -63,6 +63,20 @@ def test_a_number_in_prose_has_the_power_of_ten_that_it_has(text, shown, monkeyp
     assert typeset(text).astext() == shown
 
 
+def test_what_a_record_says_is_text_and_never_markup(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    parts = importlib.import_module("figure_parts")
+    folder = ROOT / "book" / "records" / "rho-laws"
+    record, origin = (read_json(folder / f"{name}.json") for name in ("record", "provenance"))
+    hostile = "<b>&</b> $\\rho < 1$"
+    record |= {"claim": hostile, "parameters": {"<i>": hostile}}
+    record["data"]["columns"] = {"rho": hostile}
+    shown = parts.line(parts.Figure(folder, record, origin, [], "none"), "")
+    assert "<b>" not in shown and "<i>" not in shown
+    assert shown.count("&lt;b&gt;&amp;&lt;/b&gt; $\\rho &lt; 1$") == 2
+    assert "&lt;b&gt;&amp;&lt;/b&gt; <em>\\rho &lt; 1</em>" in shown
+
+
 def test_no_claim_is_left_out():
     page = (built() / "claims.html").read_text()
     assert all(f"<strong>{row}</strong>" in page for row in ("S1", "S5", "F1", "F2", "M1", "C"))

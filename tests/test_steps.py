@@ -7,7 +7,7 @@ import kflow
 @pytest.fixture
 def batch(device):
     z = torch.tensor([[3.0, 4.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
-    g = torch.tensor([[0.0, 2.0], [0.1, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    g = torch.tensor([[1.2, 1.6], [0.5, 0.0], [0.0, 0.0]], dtype=torch.float64)
     return z.to(device), g.to(device)
 
 
@@ -22,9 +22,18 @@ def test_the_fastest_point_moves_by_delta(batch):
 
 
 def test_the_relatively_fastest_point_moves_by_its_share(batch):
-    # |z|/|g| is 2.5 and 10; the point that does not move is left out
+    # |z|/|g| is 2.5 and 2; a point that does not move is left out, at the origin too
     z, g = batch
-    assert float(kflow.RelativeDisplacement(0.2)(z, g)) == pytest.approx(0.5)
+    assert float(kflow.RelativeDisplacement(0.2)(z, g)) == pytest.approx(0.4)
+    z[2] = 0
+    assert float(kflow.RelativeDisplacement(0.2)(z, g)) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("rule", [kflow.MaxDisplacement(0.5), kflow.RelativeDisplacement(0.5)])
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_how_long_gradients_are_does_not_matter(rule, scale, batch):
+    z, g = batch
+    assert float(scale * rule(z, scale * g)) == pytest.approx(float(rule(z, g)))
 
 
 @pytest.mark.parametrize("rule", [kflow.MaxDisplacement(0.5), kflow.RelativeDisplacement(0.5)])

@@ -116,6 +116,82 @@ def test_an_offset_adds_to_every_squared_distance(rng, device):
     torch.testing.assert_close(points, x + math.exp(-0.5) * kernel(x, z) @ c)
 
 
+def test_blocks_suit_images_and_points_of_the_plane():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    images, plane = ((width, m) for width, m in ((717, 600), (2, 100)))
+    assert transport.block_rows(*plane, cpu) < transport.block_rows(*images, cpu)
+    assert transport.block_rows(*images, cpu) < transport.block_rows(*images, gpu)
+    assert transport.block_rows(*images, gpu) < transport.block_rows(*plane, gpu)
+
+
+@pytest.mark.parametrize("n", [0, 3, 16, 17, 40])
+def test_blocks_are_of_equal_length_and_each_point_is_moved_once(n, rng, monkeypatch):
+    seen = []
+
+    def rows(*asked):
+        seen.append(asked)
+        return 16
+
+    class Watched(kflow.Gaussian):
+        def of_squared(self, r2):
+            assert len(r2) == 16
+            return super().of_squared(r2)
+
+    monkeypatch.setattr(transport, "block_rows", rows)
+    z, x, c = (torch.randn(m, 3, generator=rng, dtype=torch.float64) for m in (7, n, 7))
+    away = torch.rand(n, generator=rng, dtype=torch.float64)
+    points = x.clone()
+    transport.move(points, away, [], Watched(1.0))
+    assert torch.equal(points, x)
+    transport.move(points, away, [Layer(z, c)], Watched(1.0))
+    expected = x + torch.exp(-away)[:, None] * (kflow.Gaussian(1.0)(x, z) @ c)
+    torch.testing.assert_close(points, expected)
+    assert seen == ([(3, 8, x.device)] if n else [])  # the batch is filled up to a multiple of 8
+
+
+def test_a_batch_is_filled_up_with_points_that_move_nothing(rng):
+    z, c = (torch.randn(13, 3, generator=rng) for _ in range(2))
+    for m, filled in ((13, 16), (8, 8), (1, 8)):
+        prepared = transport.mover_of(kflow.Gaussian(1.0), False).prepare(Layer(z[:m], c[:m]))
+        assert torch.equal(prepared.z[:m], -2 * z[:m]) and len(prepared.z) == filled
+        assert torch.equal(prepared.c_t[:, :m], c[:m].mT) and not prepared.c_t[:, m:].any()
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_rounding_makes_no_squared_distance_negative_far_from_the_origin(mixed, rng):
+    class Watched(kflow.Gaussian):
+        def of_squared(self, r2):
+            assert float(r2.min()) == 0
+            return super().of_squared(r2)
+
+    z = 1000 + torch.randn(64, 3, generator=rng).bfloat16().float()
+    transport.move(z.clone(), None, [Layer(z, torch.zeros_like(z))], Watched(1.0), mixed)
+
+
+def test_float32_on_a_cpu_is_multiplied_by_onednn():
+    x = torch.zeros(1, 1)
+    assert (transport._linear(x) is transport._onednn_linear) == transport.ONEDNN
+    assert transport._linear(x.double()) is torch.nn.functional.linear
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_products_of_halves_ask_for_tiles_only_where_there_are(tiles, rng, monkeypatch):
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch cannot be asked")
+    x, z = (torch.randn(n, 3, generator=rng).bfloat16() for n in (4, 5))
+    before, seen, linear = matmul.fp32_precision, [], torch.nn.functional.linear
+
+    def watched(*given):
+        seen.append(matmul.fp32_precision)
+        return linear(*given)
+
+    monkeypatch.setattr(transport, "has_bf16_tiles", lambda: tiles)
+    monkeypatch.setattr(transport.F, "linear", watched)
+    torch.testing.assert_close(transport._product_of_halves(x, z), x.float() @ z.float().mT)
+    assert seen == ["bf16" if tiles else before] and matmul.fp32_precision == before
+
+
 def test_mixed_says_where_it_falls_back(monkeypatch):
     monkeypatch.setattr(precisions, "has_bf16_tiles", lambda: False)
     with pytest.warns(UserWarning, match="runs in float32"):

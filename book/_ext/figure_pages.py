@@ -8,6 +8,7 @@ from pathlib import Path
 import figure_parts
 from bs4 import BeautifulSoup
 from docutils import nodes
+from markupsafe import Markup
 
 from kflow.figures import records
 from kflow.reproduce import citation
@@ -30,8 +31,8 @@ def fill_gallery(app, doctree, docname):
     """Put all figures, in the book's order, where the page asks for them."""
     for mark in doctree.findall(nodes.container):
         if "kf-gallery-here" in mark["classes"]:
-            cards = "".join(_card(app.env, figure) for figure in _all(app))
-            mark += nodes.raw("", f'<ul class="kf-gallery">{cards}</ul>', format="html")
+            figures = [(figure, _title(app.env, figure.record["slug"])) for figure in _all(app)]
+            mark += nodes.raw("", figure_parts.html("gallery", figures), format="html")
 
 
 def _all(app):
@@ -50,30 +51,6 @@ def _number(env, slug):
 def _title(env, slug):
     number = ".".join(map(str, _number(env, slug)))
     return f"Figure {number}" if number else "Figure"
-
-
-def _images(figure, base, alt):
-    lazy = "" if alt else ' loading="lazy"'
-    tags = []
-    for theme, mark in (("light", ""), ("dark", "-dark")):
-        name = f"{figure.record['slug']}{mark}.png"
-        width, height = figure_parts.size(figure.folder / name)
-        tags.append(
-            f'<img class="only-{theme}" src="{base}{name}" alt="{escape(alt)}"{lazy} '
-            f'width="{width}" height="{height}">'
-        )
-    return "".join(tags)
-
-
-def _card(env, figure):
-    record, slug = figure.record, figure.record["slug"]
-    images = _images(figure, f"figures/{slug}/", "")
-    return (
-        f'<li><a href="figures/{slug}/index.html">{images}'
-        f"<strong>{_title(env, slug)}. {escape(record['title'])}</strong></a>"
-        f"<span>{escape(record['claim'])}</span>"
-        f'<span class="kf-{figure.verdict}">{figure_parts.VERDICTS[figure.verdict]}</span></li>'
-    )
 
 
 def pages(app):
@@ -160,19 +137,8 @@ def _page(env, figure, place, caption):
             "sha256": record["files"][record["data"]["file"]],
         }
     script = json.dumps(linked, ensure_ascii=False).replace("</", "<\\/")
-    number = _title(env, slug)
-    return (
-        f"<h1>{number}. {escape(record['title'])}</h1>"
-        f'<figure class="kf-figure"><div class="kf-images">{_images(figure, "", record["alt"])}'
-        f"{figure_parts.player(figure, '../') if record['frames'] else ''}</div>"
-        f"<figcaption>{caption}"
-        f'<div class="legend">{figure_parts.line(figure, "")}</div></figcaption></figure>'
-        f"<p>{escape(record['claim'])}. "
-        f'It is explained <a href="{place}">in its chapter</a>.</p>'
-        "<h2>Does it regenerate?</h2>"
-        f"{figure_parts.verdict_table(figure)}"
-        f'<script type="application/ld+json">{script}</script>'
-    )
+    parts = (caption, figure_parts.line(figure, ""), script)
+    return figure_parts.html("page", figure, _title(env, slug), place, *map(Markup, parts))
 
 
 def setup(app):

@@ -81,7 +81,7 @@ def claim_row(stage, claim):
     if "experiment" in claim:
         judged = verdict if "number" in claim and slug in by_slug else ""
         verdict = "; ".join([judged] * bool(judged) + [scale_verdict(claim, large)])
-        reached = [f"{large['settings']['layers']} layers at the talk's size"] if large else []
+        reached = [f"{large.settings.layers} layers at the talk's size"] if large else []
         ours = "; ".join([ours] * bool(ours) + reached)
     leading = slug if slug in by_slug else next(iter(by_slug), "-paper-")
     how = paper_settings(large) if large and "-paper-" in leading else settings(by_slug[leading])
@@ -104,23 +104,27 @@ def judge(claim, value, numbers):
         other = numbers[claim["larger_than"]]
         grown = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
         return f"{grown if value > other else '**differs**'}; above {other:.3g}"
-    low, high = claim["expect"]
+    low, high = claim["expect"] if "expect" in claim else talk_range(*claim["range_of"])
     inside = "agrees" if low <= value <= high else "**differs**"
     return f"{inside}: {f'from {low:g} to' if low else 'at most'} {high:g}"
 
 
+def talk_range(table, n):
+    """The least and the largest error of the talk's table with n labelled points."""
+    return report.talk(table).loc[n, ["min", "max"]]
+
+
 def scale_verdict(claim, large):
     """A claim about depth: run at the talk's size or not, and what a run costs."""
-    if large and large["settings"]["layers"] >= claim["layers"]:
+    if large and large.settings.layers >= claim["layers"]:
         return "shown at the talk's size"
-    reached = f"; {large['settings']['layers']} layers reached" if large else ""
+    reached = f"; {large.settings.layers} layers reached" if large else ""
     return f"not run at {claim['layers']} layers{reached}; {paper.cost(claim['layers'], RECORDS)}"
 
 
 def paper_run(experiment):
     """The record of a run at the talk's size; None without one."""
-    found = paper.read_record(experiment, RECORDS)
-    return found and found[0]
+    return paper.read_run(experiment, RECORDS)
 
 
 def talk_rows(table):
@@ -133,16 +137,16 @@ def table_row(stage, table, row):
     n, *talk = int(row[0]), *row[1:]
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
     run = paper_run(table["experiment"])
-    unfinished = run is None or run["settings"]["layers"] < table["layers"][1]
+    unfinished = run is None or run.settings.layers < table["layers"][1]
     nearest = paper_run(table["nearest"]) if unfinished and "nearest" in table else None
     if run is None and nearest is None:
         return [*cells, *book_cells(stage, table, n)]
     run, ranges = nearest or run, [] if nearest else [table["layers"]]
-    ranges += [t[:2] for t in reversed(run["settings"]["tables"])]
+    ranges += [[first, last] for first, last, _ in reversed(run.settings.tables)]
     reached = [
         (at, found)
         for at in ranges
-        if len(found := errors(run, n, *at)) > 1 and at[1] <= run["settings"]["layers"]
+        if len(found := run.errors(n, *at)) > 1 and at[1] <= run.settings.layers
     ]
     if not reached:
         return [*cells, *book_cells(stage, table, n)]
@@ -156,15 +160,9 @@ def table_row(stage, table, row):
         verdict = f"not run in the talk's steps, {at_size}; ours of another run: {verdict}"
     elif [first, last] != table["layers"]:
         verdict += f", at layers {first} to {last}"
-    how = f"{run['name']}: {paper_settings(run)}; {len(found)} layers from {first} to {last}"
+    how = f"{run.name}: {paper_settings(run)}; {len(found)} layers from {first} to {last}"
     ours = numbers([mean, min(found), max(found), stdev(found)])
     return [*cells, ours, how, "not re-run here", verdict]
-
-
-def errors(run, n, first, last):
-    """Errors on n points at the observed layers from first to last."""
-    layers = [k for k in run["by_layer"] if first <= int(k) <= last]
-    return [run["by_layer"][k][f"error_{n}"] for k in layers]
 
 
 def numbers(four):
@@ -203,11 +201,8 @@ def settings(figure):
 
 def paper_settings(run):
     """Scale, seed and machine of a run at the talk's size."""
-    told = run["settings"]
-    return (
-        f"60000 points, {told['n_fine']} a game, {told['layers']} layers; seed {told['seed']}; "
-        f"{run['hardware']}"
-    )
+    of = run.settings
+    return f"60000 points, {of.n_fine} a game, {of.layers} layers; seed {of.seed}; {run.hardware}"
 
 
 def setup(app):

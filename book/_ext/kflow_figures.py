@@ -70,7 +70,7 @@ class Figure(SphinxDirective):
             if theme == "dark":  # hidden in the light, and then not loaded
                 image["loading"] = "lazy"
         if figure.record["frames"]:
-            player = figure_parts.player(figure, "figures/")
+            player = figure_parts.html("player", figure, "figures/")
             images += nodes.raw("", player, format="html")
         shown += images
         caption = nodes.caption("", "", nodes.strong("", figure.record["title"] + ". "))

@@ -104,6 +104,8 @@ MEND = (
     (r'\s*<script src="[^"]*fontawesome[^"]*all\.min\.js[^"]*"></script>', ""),
     (r'\s*<link rel="preload"[^>]*(?:brands|regular)-400\.woff2" />', ""),
     (r"\s*<link [^>]*sphinx-thebe\.css[^>]*/>", ""),
+    (r'\s*<script type="text/x-thebe-config">[^<]*</script>', ""),
+    (r"\s*<script>kernelName = [^<]*</script>", ""),
     # the page's width is said twice
     (r'\s*<meta name="viewport" content="width=device-width, initial-scale=1" ?/>', ""),
     # a name that differs from what is read on the element

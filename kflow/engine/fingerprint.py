@@ -47,7 +47,7 @@ def of_rows(x: Float[Tensor, "n d"], shards: Shards) -> str:
 
 def refuse_no_or_the_same_rows(x: Float[Tensor, "n d"], shards: Shards):
     """Raise ValueError where a rank has no points, or two the same, as if each was given all."""
-    seen = {}
+    seen: dict[str, int] = {}
     for rank, found in enumerate(shards.texts(f"{len(x)} points, {_hash(x, 0)}")):
         if shards.first[rank] == shards.first[rank + 1]:
             raise ValueError(f"rank {rank} holds no points; start fewer ranks")

@@ -4,6 +4,7 @@ A layer of 70000 points is 380 launches; as graphs it is five, and takes half th
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,27 +26,28 @@ class Graphed:
     """
 
     def __init__(self, function: Callable[..., Sequence[Tensor] | None]):
-        self.function, self.graph = function, None
+        self.function = function
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """What the function returns, in tensors of its own."""
-        if self.graph is None:
-            self._capture(inputs)
+        graph = self.graph or self._capture(inputs)
         for static, given in zip(self.inputs, inputs, strict=True):
             static.copy_(given)
-        self.graph.replay()
+        graph.replay()
         return [output.clone() for output in self.outputs or ()]
 
-    def _capture(self, inputs):
+    def _capture(self, inputs: Sequence[Tensor]) -> torch.cuda.CUDAGraph:
         self.inputs = [torch.zeros_like(given) for given in inputs]
         beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
         beside.wait_stream(here)
         with torch.cuda.stream(beside):  # what the libraries set up at a first call is not captured
             for _ in range(2):
                 self.function(*self.inputs)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=beside):
+        graph = self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=beside):
             self.outputs = self.function(*self.inputs)
+        return graph
 
 
 class Graphs:
@@ -55,7 +57,8 @@ class Graphs:
     """
 
     def __init__(self, outcome: Callable[..., Sequence[Tensor]], clouds, apply, n_fine: int):
-        self.clouds, self.apply, self.n_fine, self.batches = clouds, apply, n_fine, None
+        self.clouds, self.apply, self.n_fine = clouds, apply, n_fine
+        self.batches: Tensor | None = None
         self.outcome = Graphed(outcome)
         self._all = Graphed(self._move_all)
 
@@ -64,7 +67,7 @@ class Graphs:
         if self.batches is None or len(self.batches) < len(points):
             rows = transport.block_rows(points.shape[1], self.n_fine, points.device)
             self.batches = points.new_zeros(-(-len(points) // rows) * rows, points.shape[1])
-            self._batches = Graphed(self._move_batches)
+            self._batches = Graphed(partial(self._move_batches, self.batches))
         self.batches[: len(points)] = points
         return self.batches[: len(points)]
 
@@ -82,5 +85,5 @@ class Graphs:
         for cloud in self.clouds:
             self.apply.move(cloud.points, cloud.away, [Prepared(*arrays)])
 
-    def _move_batches(self, *arrays: Tensor):
-        self.apply.move(self.batches, None, [Prepared(*arrays)])
+    def _move_batches(self, batches: Tensor, *arrays: Tensor):
+        self.apply.move(batches, None, [Prepared(*arrays)])

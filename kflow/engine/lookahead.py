@@ -16,6 +16,7 @@ from kflow import checks, game
 from kflow.engine import graphs, transport
 from kflow.engine.batches import Batches, gather
 from kflow.engine.frame import Cloud
+from kflow.engine.settings import Settings
 from kflow.engine.shards import Shards
 from kflow.engine.transport import Layer, Prepared
 from kflow.kernels import Radial
@@ -36,6 +37,13 @@ class Block(NamedTuple):
     generator: Tensor
 
 
+class Streams(NamedTuple):
+    """Of a GPU: the one on which games are played, and the one on which all points are moved."""
+
+    games: torch.cuda.Stream
+    main: torch.cuda.Stream
+
+
 class Broken(FloatingPointError):
     """The flow became NaN or infinite at `layer`."""
 
@@ -53,22 +61,26 @@ class Games:
     """The games of a flow of training points, in blocks; and the transport by their layers."""
 
     def __init__(
-        self, flow, clouds: tuple[Cloud, Cloud], labels: Tensor, rng, shards: Shards, mixed: bool
+        self,
+        flow: Settings,
+        clouds: tuple[Cloud, Cloud],
+        labels: Tensor,
+        rng: torch.Generator,
+        shards: Shards,
+        mixed: bool,
     ):
         self.flow, self.clouds, self.labels = flow, clouds, labels
-        self.training = training = clouds[0]
+        self.training, device = clouds[0], clouds[0].points.device
         self.rng, self.shards, self.mixed = rng, shards, mixed
         self.mover = transport.mover_of(flow.kernel, mixed)
-        device = training.points.device
-        on_gpu = device.type == "cuda"
-        self.stream = torch.cuda.Stream(device, priority=-1) if on_gpu else None
-        self.main = torch.cuda.current_stream(device) if on_gpu else None
+        self.streams: Streams | None = None
+        if device.type == "cuda":
+            main = torch.cuda.current_stream(device)
+            self.streams = Streams(torch.cuda.Stream(device, priority=-1), main)
         own = isinstance(flow.kernel, Radial) and isinstance(flow.step, OWN_STEPS)
-        self.graphs = (
-            graphs.Graphs(self._outcome, self.clouds, self.mover, flow.n_fine)
-            if own and graphs.has_graphs(device)
-            else None
-        )
+        self.graphs: graphs.Graphs | None = None
+        if own and graphs.has_graphs(device):
+            self.graphs = graphs.Graphs(self._outcome, clouds, self.mover, flow.n_fine)
 
     def blocks(self, start: int, stops: Sequence[int]) -> Iterator[Block]:
         """The blocks from layer start to each of the stops.
@@ -96,14 +108,16 @@ class Games:
         """Draw the games of layers start to stop, and copy their points from where they are."""
         n, n_fine = self.shards.total, self.flow.n_fine
         draws = [game.draw(n, n_fine, self.rng) for _ in range(start, stop)]
-        with torch.cuda.stream(self.stream):  # of None: nothing changes
-            if self.stream:
-                self.stream.wait_stream(self.main)
+        with self._beside():
+            if self.streams:
+                self.streams.games.wait_stream(self.streams.main)
             batches = self._batches(draws)
-            gathered = self.stream.record_event() if self.stream else None
-        if self.stream:  # what moves the points now waits until they have been copied
-            self.main.wait_event(gathered)
+        if self.streams:  # what moves the points now waits until they have been copied
+            self.streams.main.wait_event(self.streams.games.record_event())
         return _Begun(start, draws, batches, self.rng.get_state())
+
+    def _beside(self):  # on a CPU nothing changes
+        return torch.cuda.stream(self.streams.games if self.streams else None)
 
     def _batches(self, draws: list[game.Sample]) -> Batches:
         batches = gather(self.training.points, self.labels, draws, self.shards)
@@ -112,7 +126,7 @@ class Games:
     def _play(self, begun: "_Begun", pending: Sequence[Prepared] = ()) -> "_Begun":
         """Let the device play the games, the `pending` layers first moving what was gathered."""
         batches = begun.batches
-        with torch.cuda.stream(self.stream):
+        with self._beside():
             self._move_batches(batches, pending, len(batches.points))
             for k in range(len(begun.draws)):
                 found, layer, prepared = self._layer(batches, k)
@@ -137,10 +151,10 @@ class Games:
         Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
         the points must then be where they are before the block.
         """
-        with torch.cuda.stream(self.stream):
+        with self._beside():
             rho, eps, sound = torch.stack(begun.numbers).cpu().T.tolist()
-        if self.stream:
-            self.main.wait_stream(self.stream)
+        if self.streams:
+            self.streams.main.wait_stream(self.streams.games)
         if not all(sound):
             self._explain(begun)
         return Block(stop, begun.layers, begun.prepared, rho, eps, begun.generator)
@@ -172,7 +186,7 @@ class Games:
             found, z, c, *prepared = self._outcome(z, y, strict)
         return found, Layer(z, c), Prepared(*prepared)
 
-    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor | None, ...]:
+    def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
         """A game and the layer that moves its points down the gradient, as a row of tensors."""
         flow = self.flow
         if self.mixed:

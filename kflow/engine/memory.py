@@ -39,8 +39,8 @@ def explained(needed: dict[str, int], device: torch.device, reached: Callable[[]
         if not isinstance(error, OUT_OF_MEMORY) and not any(said in str(error) for said in SAID):
             raise
         parts = ", ".join(f"{size / 1e9:.2g} GB for the {name}" for name, size in needed.items())
-        left = free(device)
-        left = "" if left is None else f" ({left / 1e9:.2g} GB are free)"
+        there = free(device)
+        left = "" if there is None else f" ({there / 1e9:.2g} GB are free)"
         raise MemoryError(
             f"{reached()} the memory of {device} ran out{left}; a run takes {parts}: lower "
             f"lookahead or n_fine for the games, carry fewer points, or share them (group)"

@@ -23,7 +23,7 @@ def numbers_and_tensors(found, layer: int) -> dict:
         return {}
     if not isinstance(found, dict):
         raise TypeError(f"observe must return a dict or None, not {type(found).__name__}")
-    kept = {}
+    kept: dict[str, object] = {}
     for name, value in found.items():
         if not isinstance(name, str):
             raise TypeError(f"observe must name what it returns by strings, not {name!r}")

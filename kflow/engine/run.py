@@ -17,6 +17,7 @@ from kflow.engine.layers import store
 from kflow.engine.lookahead import Broken, Games
 from kflow.engine.observation import State, numbers_and_tensors
 from kflow.engine.progress import Progress
+from kflow.engine.settings import Settings
 from kflow.engine.sharded_checkpoint import ShardedCheckpoint
 from kflow.engine.shards import Group, RankLost, Shards
 from kflow.kernels import Radial
@@ -28,7 +29,7 @@ SAVED_EVERY = 60.0  # seconds between two checkpoints, where no number of layers
 class Task:
     """What `KernelFlow.run` was asked to do; its arguments, under their names."""
 
-    flow: "KernelFlow"  # noqa: F821, defined in the module above this one
+    flow: Settings
     x: Tensor
     y: Tensor
     layers: int
@@ -110,11 +111,10 @@ class Run:
         dtype = torch.float64 if flow.precision == "float64" else torch.float32
         self.mixed = precisions.uses_mixed(flow.precision, x.device)
         self.identity = saved_state.Identity(task, self.mixed, self.shards, self.carried_shards)
-        radial = isinstance(flow.kernel, Radial)
-        self.frame = Frame.of(x, dtype, radial, self.shards)
+        self.frame = Frame.of(x, dtype, isinstance(flow.kernel, Radial), self.shards)
         self.state = Moving(self.frame.take(x), self.frame.take(task.carried), task.rng.get_state())
         training, carried = self.state.training, self.state.carried
-        if radial:
+        if isinstance(flow.kernel, Radial):
             held = "mixed" if self.mixed else str(dtype).removeprefix("torch.")
             reach.check(training, flow.kernel, held, self.shards)
         labels = checks.wide(task.y.detach())

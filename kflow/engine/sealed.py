@@ -55,7 +55,7 @@ def seal(tensors: dict[str, Tensor], text: str) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        sha.update(in_bytes(value.reshape(-1)).numpy())
+        sha.update(in_bytes(value.reshape(-1)).numpy().data)
     return sha.hexdigest()
 
 

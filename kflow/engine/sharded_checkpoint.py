@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -62,7 +64,7 @@ class ShardedCheckpoint:
         existing = self.manifest.existing()
         for path in existing:
             try:
-                return self.ranks.together(lambda path=path: self._read(path))
+                return self.ranks.together(partial(self._read, path))
             except RankLost:
                 raise
             except (OSError, ValueError, RuntimeError) as error:
@@ -110,7 +112,9 @@ class ShardedCheckpoint:
             files.append(read(self.path.parent / name)[0] if wanted else {})
         return files[0] | self._cut(rows, files), manifest["facts"]
 
-    def _cut(self, rows: dict[str, list[int]], files: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _cut(
+        self, rows: Mapping[str, Sequence[int]], files: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
         """This rank's rows of the shared tensors, from files that hold rows[name][k] and on."""
         cut = {}
         for name, shards in self.shared.items():
@@ -122,7 +126,7 @@ class ShardedCheckpoint:
             cut[name] = torch.cat(parts)
         return cut
 
-    def _overlap(self, name: str, first: list[int], k: int) -> bool:
+    def _overlap(self, name: str, first: Sequence[int], k: int) -> bool:
         shards = self.shared[name]
         return first[k] < shards.stop and first[k + 1] > shards.start
 

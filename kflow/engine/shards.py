@@ -125,8 +125,8 @@ class Shards:
         mine = index[bounds[self.rank] : bounds[self.rank + 1]] - self.start
         packed = [_bytes(own[sent(mine, own.device)]).to(self.device) for own in parts]
         widths = [p.shape[1] for p in packed]
-        packed = F.pad(torch.cat(packed, 1), (0, 0, 0, max(counts) - counts[self.rank]))
-        gathered = self._gather(packed)
+        short = max(counts) - counts[self.rank]
+        gathered = self._gather(F.pad(torch.cat(packed, 1), (0, 0, 0, short)))
         rows = torch.cat([found[:n] for found, n in zip(gathered, counts, strict=True)])
         return [
             cut.contiguous().view(own.dtype).to(own.device)
@@ -173,7 +173,7 @@ class Shards:
 
     def together(self, act: Callable[[], T]) -> T:
         """What act() returns; where it fails on one rank it fails on all, by the same words."""
-        done = own = None
+        own = None
         try:
             done = act()
         except (OSError, ValueError, TypeError, ArithmeticError) as error:

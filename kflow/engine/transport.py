@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
     """A layer as its arithmetic wants it; `c_t` is (d, m)."""
 
     z: Tensor
-    bias: Tensor | None
+    bias: Tensor  # squared norms of the batch; empty where the kernel is not radial
     c_t: Tensor
 
 
@@ -70,7 +70,7 @@ class Mover:
 
     def prepare(self, layer: Layer) -> Prepared:
         """The layer as this arithmetic wants it."""
-        return Prepared(layer.z, None, layer.c.mT.contiguous())
+        return Prepared(layer.z, layer.z.new_empty(0), layer.c.mT.contiguous())
 
     def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
         """Move a block of points by one layer, in place."""
@@ -97,6 +97,8 @@ class Mover:
 class _Full(Mover):
     """Radial kernels in the dtype of the points: IEEE float32 or float64."""
 
+    kernel: Radial
+
     def prepare(self, layer: Layer) -> Prepared:
         short = -len(layer.z) % ALIGNED  # a batch is filled up with points that have c = 0
         z, c = (F.pad(part, (0, 0, 0, short)) for part in layer)
@@ -117,6 +119,8 @@ class _Mixed(Mover):
     rounded points, exact up to float32 sums, and K c is summed from bf16 halves of K and c:
     K_h c_h + K_h c_l + K_l c_h, as one product.
     """
+
+    kernel: Radial
 
     def prepare(self, layer: Layer) -> Prepared:
         z = layer.z.bfloat16()
@@ -188,7 +192,7 @@ def _product_of_halves(x: Tensor, z: Tensor) -> Tensor:
     x, z = x.float(), z.float()
     if not has_bf16_tiles():
         return F.linear(x, z)  # the same rounding, without the speed
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined] # it is set at run time
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"  # exact here: both factors already are bf16 numbers
     try:

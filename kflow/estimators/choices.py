@@ -1,5 +1,7 @@
 """Kernels and criteria by name, as a grid search wants them."""
 
+from collections.abc import Callable
+
 from kflow import checks, kernels
 from kflow.learning import (
     ARD,
@@ -17,7 +19,7 @@ KERNELS = {
     "matern52": kernels.Matern52,
     "rational_quadratic": kernels.RationalQuadratic,
 }
-CRITERIA = {
+CRITERIA: dict[str, Callable] = {
     "loo": LeaveOneOut,
     "rho": Rho,
     "half": HiddenHalf,

@@ -31,7 +31,7 @@ def finite_rows(name: str, given, cure: str, values: np.ndarray | None = None):
     bad = ~np.isfinite(values.reshape(len(values), -1))
     rows = np.flatnonzero(bad.any(1))
     if len(rows):
-        labels = getattr(given, "index", range(len(values)))  # of a data frame or a series
+        labels = given.index if hasattr(given, "iloc") else range(len(values))
         shown = ", ".join(str(labels[row]) for row in rows[:5]) + ", ..." * (len(rows) > 5)
         columns = np.flatnonzero(bad.any(0))
         names = getattr(given, "columns", None)

@@ -1,9 +1,9 @@
 """What a notebook publishes: figures with their data, their numbers and where they were made.
 
-A chapter begins with `begin("flow")` and publishes each figure by a slug that never changes.
+`chapter = begin("flow")` opens a chapter, and `chapter.publish` makes its figures.
 """
 
-__all__ = ["begin", "color", "publish", "quantity"]
+__all__ = ["Chapter", "begin", "color", "diverging"]
 
 
 def __getattr__(name):
@@ -11,5 +11,5 @@ def __getattr__(name):
     if name in __all__:
         from kflow.figures import chapter, drawing
 
-        return getattr(drawing if name == "color" else chapter, name)
+        return getattr(chapter if name in ("Chapter", "begin") else drawing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,18 @@
 """Figures that can be cited: each is drawn, stored with its data and numbers, and shown.
 
-A chapter begins with `begin("flow")` and publishes each figure by a slug that never changes. Files
-go to `figures/SLUG/` under the folder named by the variable KFLOW_OUTPUT (default kflow-output).
+`chapter = begin("flow")` opens a chapter; `chapter.publish` makes each of its figures, by a slug
+that never changes. Files go to `figures/SLUG/` under the folder named by the variable KFLOW_OUTPUT
+(default kflow-output).
 """
 
 import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +21,12 @@ from kflow.figures.parameters import complete, of_session
 from kflow.figures.records import Quantity
 
 MIME = "application/vnd.kflow.figure+json"
+Columns = Mapping[str, tuple[Any, str]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Chapter:
-    """What `begin` found: every figure published afterwards belongs to it."""
+    """The notebook that figures belong to: its parameters in this run, and their defaults."""
 
     name: str
     parameters: dict
@@ -35,130 +39,109 @@ class Chapter:
         """The parameters that are not at their defaults."""
         return sorted(k for k, v in self.parameters.items() if v != self.defaults[k])
 
+    def quantity(self, name: str, value, kind: str, **rule) -> Quantity:
+        """A number to be checked; `value` may be a NumPy or PyTorch scalar. See `records.Quantity`.
 
-_chapter: Chapter | None = None
+        With a reader's own parameters a statistical quantity becomes a single run: its interval
+        came from seeds at the defaults, and says nothing about others.
+        """
+        value = value.item() if hasattr(value, "item") else value
+        if kind == "statistical" and self.changed:
+            kind, rule = "single-run", {k: v for k, v in rule.items() if k not in ("low", "high")}
+        return Quantity(name, value, kind, **rule)
+
+    def publish(
+        self,
+        slug: str,
+        draw: Callable[[], drawing.Figure] | None = None,
+        *,
+        title: str,
+        claim: str,
+        caption: str,
+        alt: str,
+        data: Columns,
+        quantities: Sequence[Quantity] = (),
+        seeds: Sequence[int] = (),
+        frames: Callable[[int], drawing.Figure] | None = None,
+        n_frames: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        """Draw a figure in the light and the dark style, write its record and show it.
+
+        `data` holds every plotted number, and what it is: `{"layer": (layers, "layers moved so
+        far")}`. 1-D arrays of one length become CSV, others NPZ. An animation gives `frames(i)` and
+        `n_frames` too; without `draw` its last frame is the still image.
+        """
+        still = _still(slug, draw, frames, n_frames)
+        texts = _texts(slug, title=title, claim=claim, caption=caption, alt=alt)
+        arrays = {name: _array(slug, name, column) for name, column in data.items()}
+        checked, timings = _quantities(slug, quantities)
+        final = self._folder(slug, title)
+        with records.replaced(final) as folder:
+            data_file = records.write_data(folder, slug, arrays)
+            files = [data_file] if data_file else []
+            files += drawing.images(folder, slug, still)
+            files += drawing.stills(folder, slug, frames, n_frames)
+            record = {
+                **texts,
+                "schema": 1,
+                "slug": slug,
+                "notebook": self.name,
+                "parameters": self.parameters,
+                "derived_from": slug if self.changed else None,
+                "changed": self.changed,
+                "seeds": [int(seed) for seed in seeds],
+                "dtype": dtype,
+                "device": "cpu",
+                "frames": n_frames,
+                "data": {
+                    "file": data_file.name if data_file else None,
+                    "columns": {name: text for name, (_, text) in data.items()},
+                },
+                "files": {path.name: records.sha256(path) for path in files},
+                "quantities": checked,
+            }
+            records.write_json(folder / "record.json", record)
+            origin = provenance.collect(perf_counter() - self.started, self.name)
+            records.write_json(folder / "provenance.json", origin | {"timings": timings})
+        _show(final, slug, alt)
+
+    def _folder(self, slug: str, title: str) -> Path:
+        """The figure's folder; refused where another figure owns it."""
+        if self.titles.setdefault(_slug(slug), title) != title:
+            raise ValueError(
+                f"two figures with one slug, {slug!r}: {self.titles[slug]!r} and {title!r}; "
+                "rename one, or run the cell with figures.begin again"
+            )
+        folder = Path(os.environ.get("KFLOW_OUTPUT", "kflow-output")) / "figures" / slug
+        if (folder / "record.json").exists():
+            owner = records.read_json(folder / "record.json").get("notebook")
+            if owner != self.name:
+                raise ValueError(f"two figures with one slug, {slug!r}: also in notebook {owner!r}")
+        return folder
 
 
-def begin(chapter: str, parameters: Mapping | None = None, records: Sequence[str] = ()) -> None:
-    """Open a chapter: check the notebook's parameters and own the figures that follow.
+def begin(name: str, parameters: Mapping | None = None, records: Sequence[str] = ()) -> Chapter:
+    """Open the chapter of notebook `name`: check its parameters and own the figures that follow.
 
     In a notebook the parameters cell and papermill's are read from the session; an unknown name
     (the nearest is given), a wrong type or a value out of range is refused. Elsewhere give
     `parameters`. `records` names those at the paper's scale that the chapter reads: who executes
     notebooks looks for them here, without running it (`kflow.reproduce.dependencies`).
     """
-    global _chapter
-    space = _session()
+    _slug(name.replace("_", "-"))  # the name of the notebook, which may hold underscores
     if parameters is not None:
-        values = defaults = dict(parameters)
-    elif space is None:
+        return Chapter(name, dict(parameters), dict(parameters))
+    session = _session()
+    if session is None:
         raise ValueError("begin outside a notebook needs parameters=dict(...)")
-    else:
-        schema, injected = of_session(space["In"])
-        given = {name: space[name] for name in {*schema, *injected} if name in space}
-        values = complete(schema, given)
-        defaults = {name: parameter.default for name, parameter in schema.items()}
-        space.update(values)
-    _slug(chapter.replace("_", "-"))  # the name of the notebook, which may hold underscores
-    _chapter = Chapter(chapter, values, defaults)
-
-
-def quantity(name: str, value, kind: str, **rule) -> Quantity:
-    """A number to be checked; `value` may be a NumPy or PyTorch scalar. See `records.Quantity`.
-
-    With a reader's own parameters a statistical quantity becomes a single run: its interval came
-    from seeds at the defaults, and says nothing about others.
-    """
-    value = value.item() if hasattr(value, "item") else value
-    if kind == "statistical" and _chapter is not None and _chapter.changed:
-        kind, rule = "single-run", {k: v for k, v in rule.items() if k not in ("low", "high")}
-    return Quantity(name, value, kind, **rule)
-
-
-def publish(
-    slug: str,
-    draw: Callable[[], drawing.Figure] | None = None,
-    *,
-    title: str,
-    claim: str,
-    caption: str,
-    alt: str,
-    data: Mapping[str, object],
-    columns: Mapping[str, str],
-    quantities: Sequence[Quantity] = (),
-    seeds: Sequence[int] = (),
-    frames: Callable[[int], drawing.Figure] | None = None,
-    n_frames: int = 0,
-    dtype: str = "float32",
-    device: str = "cpu",
-) -> None:
-    """Draw a figure in the light and the dark style, write its record and show it.
-
-    `data` holds every plotted number (1-D arrays of one length become CSV, others NPZ), `columns`
-    say what each is. An animation gives `frames(i)` and `n_frames` too; without `draw` its last
-    frame is the still image.
-    """
-    chapter = _claim_slug(slug, title)
-    if frames is not None and n_frames < 2:
-        raise ValueError(f"figure {slug!r}: frames need n_frames of at least 2, not {n_frames}")
-    if draw is None:
-        if frames is None:
-            raise ValueError(f"figure {slug!r} needs draw or frames")
-        draw = lambda: frames(n_frames - 1)  # noqa: E731
-    for name, text in dict(title=title, claim=claim, caption=caption, alt=alt).items():
-        if not text.strip():
-            raise ValueError(f"figure {slug!r}: its {name} is empty")
-    arrays = {name: _array(slug, name, value) for name, value in data.items()}
-    if set(arrays) != set(columns):
-        raise ValueError(
-            f"figure {slug!r}: data has {sorted(arrays)}, columns describe {sorted(columns)}"
-        )
-    names = [q.name for q in quantities]
-    if len(set(names)) < len(names):
-        raise ValueError(f"figure {slug!r} has two quantities of one name: {names}")
-
-    final = _folder(slug, chapter)
-    with records.replaced(final) as folder:
-        data_file = records.write_data(folder, slug, arrays)
-        files = drawing.images(folder, slug, draw)
-        files += drawing.stills(folder, slug, frames, n_frames)
-        record = {
-            "schema": 1,
-            "slug": slug,
-            "notebook": chapter.name,
-            "title": title,
-            "claim": claim,
-            "caption": " ".join(caption.split()),
-            "alt": " ".join(alt.split()),
-            "parameters": chapter.parameters,
-            "derived_from": slug if chapter.changed else None,
-            "changed": chapter.changed,
-            "seeds": [int(seed) for seed in seeds],
-            "dtype": dtype,
-            "device": device,
-            "frames": n_frames,
-            "data": {"file": data_file.name if data_file else None, "columns": dict(columns)},
-            "files": {
-                p.name: records.sha256(p) for p in ([data_file] if data_file else []) + files
-            },
-            "quantities": {q.name: q.to_json() for q in quantities if q.kind != "timing"},
-        }
-        records.write_json(folder / "record.json", record)
-        origin = provenance.collect(perf_counter() - chapter.started, chapter.name)
-        origin["timings"] = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
-        records.write_json(folder / "provenance.json", origin)
-    _show(final, slug, alt)
-
-
-def _claim_slug(slug: str, title: str) -> Chapter:
-    if _chapter is None:
-        raise ValueError('call kflow.figures.begin("chapter") before the first figure')
-    if _chapter.titles.setdefault(_slug(slug), title) != title:
-        raise ValueError(
-            f"two figures with one slug, {slug!r}: {_chapter.titles[slug]!r} and {title!r}; "
-            "rename one, or run the cell with figures.begin again"
-        )
-    return _chapter
+    schema, injected = of_session(session["In"])
+    given = {key: session[key] for key in {*schema, *injected} if key in session}
+    values = complete(schema, given)
+    for key, value in given.items():
+        if type(value) is not type(values[key]):  # 1e3 is no number of layers for range()
+            raise TypeError(f"parameter {key} = {value!r} must be written {values[key]!r}")
+    return Chapter(name, values, {key: parameter.default for key, parameter in schema.items()})
 
 
 def _slug(text: str) -> str:
@@ -167,23 +150,50 @@ def _slug(text: str) -> str:
     return text
 
 
-def _array(slug: str, name: str, value) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    array = np.asarray(value)
+def _still(slug: str, draw: Callable | None, frames: Callable | None, n_frames: int) -> Callable:
+    """What draws the still image: `draw`, or else the last frame."""
+    if frames is not None and n_frames < 2:
+        raise ValueError(f"figure {slug!r}: frames need n_frames of at least 2, not {n_frames}")
+    if draw is not None:
+        return draw
+    if frames is None:
+        raise ValueError(f"figure {slug!r} needs draw or frames")
+    return partial(frames, n_frames - 1)
+
+
+def _texts(slug: str, **texts: str) -> dict[str, str]:
+    """The texts of a figure, its caption and alternative text in one line each."""
+    for name, text in texts.items():
+        if not text.strip():
+            raise ValueError(f"figure {slug!r}: its {name} is empty")
+    return texts | {name: " ".join(texts[name].split()) for name in ("caption", "alt")}
+
+
+def _array(slug: str, name: str, column) -> np.ndarray:
+    """The values of a column, which is a pair of these and what they are."""
+    if not (isinstance(column, tuple) and len(column) == 2 and isinstance(column[1], str)):
+        raise TypeError(
+            f"figure {slug!r}: data {name!r} must be a pair of values and what they are, "
+            f'"{name}": (values, "layers moved so far"), not {column!r}'
+        )
+    values, text = column
+    if not text.strip():
+        raise ValueError(f"figure {slug!r}: data {name!r} is not described")
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
     if array.dtype == object:
         raise TypeError(f"figure {slug!r}: data {name!r} is not an array of numbers or text")
     return array
 
 
-def _folder(slug: str, chapter: Chapter) -> Path:
-    """The figure's folder; refused where another chapter owns it."""
-    folder = Path(os.environ.get("KFLOW_OUTPUT", "kflow-output")) / "figures" / slug
-    if (folder / "record.json").exists():
-        owner = records.read_json(folder / "record.json").get("notebook")
-        if owner != chapter.name:
-            raise ValueError(f"two figures with one slug, {slug!r}: also in notebook {owner!r}")
-    return folder
+def _quantities(slug: str, quantities: Sequence[Quantity]) -> tuple[dict, dict]:
+    """The quantities that are checked, and the timings, by name, as they are written."""
+    names = [q.name for q in quantities]
+    if len(set(names)) < len(names):
+        raise ValueError(f"figure {slug!r} has two quantities of one name: {names}")
+    timings = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
+    return {q.name: q.to_json() for q in quantities if q.name not in timings}, timings
 
 
 def _session() -> dict | None:

@@ -18,11 +18,11 @@ DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software
 COLORS = {  # Okabe and Ito's colours; the dark set is lighter where the ground needs it
     "light": dict(
         blue="#0072b2", orange="#d98200", green="#00835f", red="#d55e00", purple="#b3588f",
-        sky="#3b9bd6", yellow="#b39b00", ink="#1f2328", muted="#6b7280",
+        sky="#3b9bd6", yellow="#b39b00", ink="#1f2328", muted="#6b7280", ground="#ffffff",
     ),
     "dark": dict(
         blue="#5aaee6", orange="#f0a830", green="#2fc39a", red="#ff8340", purple="#dd9ac0",
-        sky="#8fcdf5", yellow="#f0e442", ink="#e6e8eb", muted="#9aa3ad",
+        sky="#8fcdf5", yellow="#f0e442", ink="#e6e8eb", muted="#9aa3ad", ground="#14171a",
     ),
 }  # fmt: skip
 STYLE = {
@@ -47,6 +47,12 @@ def color(name: str) -> str:
     if name not in COLORS[_theme]:
         raise ValueError(f"unknown colour {name!r}: {nearest(name, COLORS[_theme])}")
     return COLORS[_theme][name]
+
+
+def diverging(negative: str, positive: str) -> mpl.colors.Colormap:
+    """A colour map for values of both signs: two colours by name, and the page's at zero."""
+    ends = [color(negative), color("ground"), color(positive)]
+    return mpl.colors.LinearSegmentedColormap.from_list("diverging", ends, N=257)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
 """A notebook's parameters: the cell tagged `parameters` is the schema, read here and nowhere else.
 
 A line reads `layers: int = 500  # [1, 100000] layers of the flow`: a name, a type, a default, the
-range that is allowed and the meaning. A last `(75 % of the time)` or `(20 % of the memory)` says
-how much of a run at the defaults is in proportion to it, for `kflow.reproduce.cost`. The runner
-(`python -m kflow run`), the notebook's first cell (`kflow.figures.begin`) and the box "run it
-yourself" of each chapter use the same schema.
+range that is allowed and the meaning; what `kflow.figures.shares` reads may follow. `kflow run`,
+`kflow.figures.begin` and the box "run it yourself" of each chapter use the same schema.
 """
 
 import ast
@@ -18,6 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kflow.figures import shares
+from kflow.figures.shares import Shares
+
 Value = int | float | str | bool
 Schema = dict[str, "Parameter"]
 NO_SCHEMA = (
@@ -25,7 +26,6 @@ NO_SCHEMA = (
 )  # fmt: skip
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 RANGE = re.compile(r"#\s*([\[(])\s*([^,\])]+),\s*([^,\])]+)([\])])\s*(.*)")
-SHARE = re.compile(r"\s*\((\d+) % of the (time|memory)\)$")
 CHOICES = re.compile(r"#\s*\{([^}]*)\}\s*(.*)")
 
 
@@ -41,8 +41,7 @@ class Parameter:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     meaning: str = ""
-    time: float = 0.0  # shares of what a run costs that are in proportion to this parameter
-    memory: float = 0.0
+    shares: Shares = Shares()
 
     @property
     def allowed(self) -> str:
@@ -113,23 +112,14 @@ def parse(source: str) -> Schema:
             raise ValueError(f"parameter {name} needs a type of {sorted(TYPES)} and a default")
         if name in schema:
             raise ValueError(f"parameter {name} is declared twice")
-        comment, shares = _shares(comments.get(node.end_lineno or 0, ""))
-        rest = _range(comment) | shares
-        parameter = Parameter(name, kind, ast.literal_eval(node.value), **rest)
+        comment, found = shares.read(comments.get(node.end_lineno or 0, ""))
+        default = ast.literal_eval(node.value)
+        parameter = Parameter(name, kind, default, **_range(comment), shares=found)
         if kind != "bool" and parameter.allowed == kind:
             raise ValueError(f"parameter {name} needs a comment `# [low, high] meaning`")
         parameter.check(parameter.default)
         schema[name] = parameter
     return schema
-
-
-def _shares(comment: str) -> tuple[str, dict]:
-    """A comment without the shares that end it, and these."""
-    shares: dict[str, float] = {}
-    while match := SHARE.search(comment):
-        comment = comment[: match.start()]
-        shares[match[2]] = int(match[1]) / 100
-    return comment, shares
 
 
 def _range(comment: str) -> dict:
@@ -196,6 +186,5 @@ def _schema_or_nothing(source: str) -> Schema:
         nodes = ast.parse(source).body
     except SyntaxError:  # a cell with IPython magics
         return {}
-    if nodes and all(isinstance(node, ast.AnnAssign) for node in nodes):
-        return parse(source)
-    return {}
+    annotated = nodes and all(isinstance(node, ast.AnnAssign) for node in nodes)
+    return parse(source) if annotated else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("kflow", "torch", "numpy", "scipy", "matplotlib", "safetensors")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")  # of the products' libraries
 
 
 def collect(seconds: float, chapter: str) -> dict:
@@ -52,11 +53,15 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict:
-    """Processor, cores in use, accelerators."""
+    """Processor, its instructions that torch and the products use, cores in use, accelerators."""
     counted = hasattr(os, "sched_getaffinity")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "cpu": _cpu(),
+        "instructions": ", ".join(
+            [torch.backends.cpu.get_cpu_capability()]
+            + [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
+        ),
         "cores": len(os.sched_getaffinity(0)) if counted else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": gpus,

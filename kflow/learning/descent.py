@@ -55,7 +55,8 @@ class Descent:
         if not self.parameters:
             raise ValueError("nothing to learn: no parameter of the kernel, and a fixed nugget")
         self.history, self.best, self.best_step = History(), math.inf, 0
-        self.state, self.stopped = None, "no step was made"
+        self.state: list[Tensor] | None = None  # the best parameters
+        self.stopped = "no step was made"
 
     def value_of_nugget(self) -> Tensor:
         """The nugget as it is now."""
@@ -87,6 +88,7 @@ class Descent:
                     raise
                 self._give_up(step, error)
                 break
+        assert self.state is not None  # of step 0, unless its failure was raised
         with torch.no_grad():
             for parameter, value in zip(self.parameters, self.state, strict=True):
                 parameter.copy_(value)

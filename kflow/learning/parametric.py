@@ -25,6 +25,9 @@ def numbers(name: str, value) -> Tensor:
 class Positive(nn.Module):
     """A positive parameter, or a vector of them: learned as its logarithm, kept within bounds."""
 
+    low: Tensor  # the logarithms of the bounds
+    high: Tensor
+
     def __init__(self, name: str, value, bounds: tuple[float, float], size: int | None = None):
         super().__init__()
         try:
@@ -89,12 +92,12 @@ class ParametricKernel(nn.Module, ABC):
         another number of features than the kernel was made for.
         """
         checks.matrix("x", x, columns=self.columns)
-        same, x = z is None or z is x, checks.wide(x)
-        if same:
+        if z is None or z is x:
+            x = checks.wide(x)
             return self.gram(x, x)
         checks.matrix("z", z, columns=x.shape[1])
         checks.same_place("z", z, "x", x)
-        return self.gram(x, checks.wide(z))
+        return self.gram(checks.wide(x), checks.wide(z))
 
     @abstractmethod
     def gram(self, x: Tensor, z: Tensor) -> Tensor:

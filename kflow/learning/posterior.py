@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, cholesky
+from kflow.interpolation import BLOCK, Kernel, cholesky
 from kflow.kernels import Radial
 from kflow.learning.parametric import numbers
 
@@ -32,7 +32,7 @@ class Posterior:
     is the uncertainty of the function, noise=True that of a new label.
     """
 
-    kernel: object
+    kernel: Kernel
     x: Float[Tensor, "n d"]
     y: Float[Tensor, "n c"]
     nugget: float

@@ -59,7 +59,7 @@ def _settings(kernel) -> dict:
             f"a kernel of class {name} cannot be saved, only those of kflow without a network; "
             "keep its state_dict yourself"
         )
-    found = {"class": name}
+    found: dict[str, object] = {"class": name}
     if isinstance(kernel, combine.Sum):
         return found | {"kernels": [_settings(term) for term in kernel.terms]}
     if isinstance(kernel, combine.Weighted):

@@ -3,6 +3,6 @@
 `python -m kflow.paper` makes the records in book/records/paper; the chapters read them.
 """
 
-from kflow.paper.record import RECORDS, OtherSettings, cost, read_record
+from kflow.paper.record import RECORDS, OtherSettings, Run, cost, read_record, read_run
 
-__all__ = ["RECORDS", "OtherSettings", "cost", "read_record"]
+__all__ = ["RECORDS", "OtherSettings", "Run", "cost", "read_record", "read_run"]

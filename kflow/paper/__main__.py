@@ -86,12 +86,13 @@ def make(name: str, root: Path, validate=False, stop=None, device="cpu", group=N
     if name in ablation.SCALES:
         ablation.run(root, name, device)
         return
+    other: str | None = name
     if name not in OTHERS:
         label = f"{name}-validation" if validate else name
         run(label, EXPERIMENTS[name], root, validate, stop, device, group)
-        name = "ones" if label == "mnist" else None  # which belongs to that record
-    if name in OTHERS and (group is None or dist.get_rank() == 0):
-        OTHERS[name].run(root)
+        other = "ones" if label == "mnist" else None  # which belongs to that record
+    if other and (group is None or dist.get_rank() == 0):
+        OTHERS[other].run(root)
 
 
 if __name__ == "__main__":

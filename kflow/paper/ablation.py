@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -72,7 +73,8 @@ def descend(
     A layer is that of `KernelFlow` with MaxDisplacement(delta), but for the loss.
     """
     x, y, carried = sets
-    moving, wide, losses = torch.cat([x, carried]), y.double(), []
+    moving, wide = torch.cat([x, carried]), y.double()
+    losses: list[float] = []
     for layer in range(max(layers) + 1):
         if layer in layers:
             observe(layer, moving[: len(x)], moving[len(x) :], losses)
@@ -104,10 +106,12 @@ def run(
     wanted = [(dataset, loss, seed) for seed in seeds for dataset in SETTINGS for loss in DESCENDED]
     settings = json.loads(json.dumps(asdict(scale) | {"delta": DELTA, "settings": SETTINGS}))
     header = {"name": name, "settings": settings, "draws_by": RULE}
-    measures = {
-        json.dumps(each): lambda each=each: measure(*each, scale, *pool(each[0]), device)
-        for each in wanted
-    }
+
+    def measured(dataset: str, loss: str, seed: int) -> dict:
+        x, y = pool(dataset)
+        return measure(dataset, loss, seed, scale, x, y, device)
+
+    measures = {json.dumps(each): partial(measured, *each) for each in wanted}
     return sweep(path, header, measures, _line, _key)
 
 

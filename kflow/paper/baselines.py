@@ -69,7 +69,8 @@ def run(root: Path, scale: Scale = Scale(), load: Callable | None = None) -> dic
     header = {"name": "baselines", "settings": asdict(scale), "torch": torch.__version__}
 
     def measure(part: Callable[[Split], dict], dataset: str) -> dict | None:
-        split = Split(*(load or images)(dataset), scale)
+        x, y, x_test, y_test = (load or images)(dataset)
+        split = Split(x, y, x_test, y_test, scale)
         if part is all_ridge and not _fits(len(split.x), f"{dataset} {part.__name__}"):
             return None
         begun = time.monotonic()
@@ -111,7 +112,7 @@ def neighbours(split: Split) -> dict:
     """A vote of the k nearest of all training points, k chosen, by scikit-learn."""
     x, y, x_held, y_held = split.choosing()
     tried = {k: _vote(k, x, y, x_held, y_held) for k in split.scale.neighbours}
-    k = min(tried, key=tried.get)
+    k = min(tried, key=tried.__getitem__)
     test = _vote(k, split.x, split.y, split.x_test, split.y_test)
     return {"chosen": {"k": k, "error": tried[k]}, "test": test}
 
@@ -140,7 +141,7 @@ def images(dataset: str) -> data.Digits:
 
 
 def _best(tried: dict[tuple[float, float], float]) -> dict:
-    gamma, nugget = min(tried, key=tried.get)
+    gamma, nugget = min(tried, key=tried.__getitem__)
     rows = [[*settings, error] for settings, error in tried.items()]
     return {"gamma_factor": gamma, "nugget": nugget, "error": tried[gamma, nugget], "tried": rows}
 

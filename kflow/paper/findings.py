@@ -40,7 +40,7 @@ def effects(record: Mapping, dataset: str, layer: int | None = None) -> list[Eff
     Flows that broke before the last layer are left out.
     """
     last = str(max(record["settings"]["layers"]))
-    layer = last if layer is None else str(layer)
+    at = last if layer is None else str(layer)
     found: dict[str, Effect] = {}
     for run in record["runs"]:
         settings = run["configuration"]
@@ -48,7 +48,7 @@ def effects(record: Mapping, dataset: str, layer: int | None = None) -> list[Eff
             continue
         for n, _ in record["settings"]["reads"]:
             errors = found.setdefault(str(settings), Effect(settings, {})).errors
-            errors.setdefault(n, []).append(fmean(run["by_layer"][layer][f"errors_{n}"]))
+            errors.setdefault(n, []).append(fmean(run["by_layer"][at][f"errors_{n}"]))
     return list(found.values())
 
 

@@ -148,6 +148,7 @@ def _through(moment: Moment, remedy: Remedy, shared: int, layers, scale, seed: i
         step = _step(remedy, first, max(a, shared), shared)
         flow = KernelFlow(kernel, BASE.n_fine, step, remedy.nugget)
         path = flow.run(moment.points, y, b - a, rng, carry=moment.carried)
+        assert path.carried is not None
         eps = torch.cat([moment.eps, path.eps])
         moment = Moment(b, path.points, path.carried, rng.get_state(), eps, moment.s)
         both = (moment.points, y, moment.carried, y_held)

@@ -28,9 +28,10 @@ class Observer:
         """Errors by N_I, mean squared distances, and at some layers images."""
         if state.points.is_cuda:
             torch.cuda.synchronize(state.points.device)
+        assert state.carried is not None  # the test images
         started = clocks()
         rng = generator(self.experiment.seed, state.layer)
-        found = elapsed("moving", self.since, started)
+        found: dict[str, float | Tensor] = {**elapsed("moving", self.since, started)}
         for n in N_INTERP:
             found[f"error_{n}"] = error_rate(
                 self.kernel, state.points, self.y, state.carried, self.y_test,

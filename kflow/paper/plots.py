@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kflow import checks
-from kflow.figures.drawing import color
+from kflow.figures.drawing import color, diverging
 
 with checks.extra("notebooks"):
     import matplotlib.pyplot as plt
@@ -47,8 +47,10 @@ def against_the_talk(
         (ours, -0.14, "blue", "o", "ours, with its range"),
     ):
         spread = 100 * np.stack([table["average"] - table["min"], table["max"] - table["average"]])
-        style = dict(fmt=marker, color=color(name), ms=5, elinewidth=3, label=label)
-        ax.errorbar(100 * table["average"], rows + shift, xerr=spread.clip(0), **style)
+        ax.errorbar(
+            100 * table["average"], rows + shift, xerr=spread.clip(0),
+            fmt=marker, color=color(name), ms=5, elinewidth=3, label=label,
+        )  # fmt: skip
     if first := [(100 * without[k], r) for k, r in _layer_0(theirs, rows) if k in without]:
         ax.plot(*zip(*first, strict=True), "x", color=color("red"), label="no flow, best settings")
     for name, (label, line) in WITHOUT.items():
@@ -56,7 +58,7 @@ def against_the_talk(
             ax.axvline(100 * without[name], color=color("ink"), ls=line, lw=1, label=label)
     ax.set(xscale="log", xlabel="wrong test images (%)", ylabel="$N_I$")
     ax.set_yticks(rows, theirs.index)
-    ax.set_xticks(ticks, ticks)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     fig.legend(fontsize=8, ncols=3, loc="outside upper center")
     return fig
@@ -171,13 +173,18 @@ def along_depth(
     return fig
 
 
+def show_image(ax, image, vmax: float):
+    """28 x 28 values, blue above zero and red below."""
+    signed = diverging("red", "blue")
+    ax.imshow(image.reshape(28, 28), cmap=signed, vmin=-vmax, vmax=vmax, interpolation="nearest")
+
+
 def wall(layers: Sequence[int], images, vmax: float = 1.2, size: float = 0.66):
     """Rows of images, (rows, images, pixels), each row beside its number of layers."""
     fig, axes = plt.subplots(len(layers), len(images[0]), figsize=(7.5, size * len(layers)))
     for row, k, shown in zip(axes, layers, images, strict=True):
         for ax, image in zip(row, shown, strict=True):
-            side = image.reshape(28, 28)
-            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+            show_image(ax, image, vmax)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(k, rotation=0, ha="right", va="center")
@@ -190,8 +197,7 @@ def pairs(above, below, titles: Sequence[str], names: tuple[str, str], vmax: flo
     fig, axes = plt.subplots(2, len(titles), figsize=(7.5, 1.75), squeeze=False)
     for column, title, *images in zip(axes.T, titles, above, below, strict=True):
         for ax, image in zip(column, images, strict=True):
-            side = image.reshape(28, 28)
-            ax.imshow(side, cmap="RdBu", vmin=-vmax, vmax=vmax, interpolation="nearest")
+            show_image(ax, image, vmax)
         column[0].set_title(title, fontsize=9 if "\n" not in title else 7)
     for ax in axes.flat:
         ax.set(xticks=(), yticks=())

@@ -5,11 +5,9 @@ run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.
 of the drawn ones and of the test images that are wrong at the end.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,8 +15,8 @@ from torch import Tensor
 from kflow.classify import classes, positions
 from kflow.figures import provenance
 from kflow.paper import baselines, observing
-from kflow.paper.record import write
-from kflow.paper.seeds import RULE, generator, rule_of
+from kflow.paper.record import RECORDS, read_run, write
+from kflow.paper.seeds import RULE, generator
 
 
 def run(root: Path, load: Callable | None = None) -> dict:
@@ -26,27 +24,24 @@ def run(root: Path, load: Callable | None = None) -> dict:
 
     Raises FileNotFoundError without the record of "mnist" or without the full data.
     """
-    folder = root / "book" / "records" / "paper"
-    path = folder / "mnist.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}: make it first, make paper ONLY=mnist")
-    mnist = json.loads(path.read_text())
+    folder = root / RECORDS
+    mnist = read_run("mnist", root)
+    if mnist is None:
+        raise FileNotFoundError(f"no {folder}/mnist.json: make it first, make paper ONLY=mnist")
     x, y, x_test, y_test = (load or baselines.images)("mnist")
-    layers, last = sorted(map(int, mnist["by_layer"])), mnist["settings"]["layers"]
-    seed, rule = mnist["settings"]["seed"], rule_of(mnist)
-    drawn = torch.stack([ten(y, seed, k, rule)[1] for k in layers])
+    seed, last = mnist.settings.seed, mnist.settings.layers
+    drawn = torch.stack([ten(y, seed, k, mnist.draws_by)[1] for k in mnist.layers])
     record = {
         "name": "ones",
         "settings": {"of": "mnist", "seed": seed, "layers": last},
-        "draws_by": rule,
+        "draws_by": mnist.draws_by,
         "commit": provenance.commit(),
-        "layer": layers,
-        "error_10": [mnist["by_layer"][str(k)]["error_10"] for k in layers],
+        "layer": mnist.layers,
+        "error_10": mnist.errors(10),
         "position": drawn.tolist(),
         "slant": slant(x[drawn].view(-1, 28, 28)).tolist(),
     }
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-        wrong = torch.from_numpy(arrays[f"wrong_{last}"])
+    wrong = torch.from_numpy(mnist.arrays[f"wrong_{last}"])
     images = {
         "images": x[drawn],
         f"wrong_raw_{last}": x_test[wrong[:24]],

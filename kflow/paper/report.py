@@ -11,7 +11,7 @@ from kflow import checks
 from kflow.classify import error_table
 from kflow.paper import late, study
 from kflow.paper.experiments import EXPERIMENTS, N_INTERP, SEEDS
-from kflow.paper.record import OtherSettings, cost, read_record
+from kflow.paper.record import OtherSettings, Run, cost, read_record, read_run
 
 with checks.extra("notebooks"):
     import pandas as pd
@@ -36,17 +36,15 @@ def talk(name: str) -> pd.DataFrame:
     return pd.DataFrame(TALK[name], pd.Index(N_INTERP, name="N_I"), COLUMNS)
 
 
-def over(numbers: Mapping, first: int, last: int) -> pd.DataFrame:
-    """Our table over the observed layers from first to last of a record."""
-    found = {int(k): errors for k, errors in numbers["by_layer"].items()}
-    layers = [k for k in found if first <= k <= last]
-    return error_table({k: {n: found[k][f"error_{n}"] for n in N_INTERP} for k in layers})
+def over(run: Run, first: int, last: int) -> pd.DataFrame:
+    """Our table over the observed layers from first to last of a run."""
+    return error_table({k: run.at[k].errors for k in run.layers if first <= k <= last})
 
 
-def tables(numbers: Mapping) -> list[tuple[int, int]]:
-    """The ranges of layers that a record tabulates and has reached; else its last thousand."""
-    deepest = max(map(int, numbers["by_layer"]))
-    reached = [(a, b) for a, b, _ in numbers["settings"]["tables"] if b <= deepest]
+def tables(run: Run) -> list[tuple[int, int]]:
+    """The ranges of layers that a run tabulates and has reached; else its last thousand."""
+    deepest = run.layers[-1]
+    reached = [(a, b) for a, b, _ in run.settings.tables if b <= deepest]
     return reached or [(max(deepest - 1000, 0), deepest)]
 
 
@@ -66,13 +64,13 @@ def beside(
     With judge=False, for a run of another kind than the talk's, there is no verdict.
     """
     theirs = talk(name)
-    record = read_record(experiment, start)
-    if record is None or max(map(int, record[0]["by_layer"])) < last:
+    run = read_run(experiment, start)
+    if run is None or run.layers[-1] < last:
         layers = EXPERIMENTS[experiment].layers
         parts = {"talk (%)": percent(theirs), "ours": theirs[[]].assign(average="not run")}
         parts["a run takes"] = theirs[[]].assign(**{f"{layers} layers": cost(layers, start)})
     else:
-        ours = over(record[0], first, last)
+        ours = over(run, first, last)
         parts = {"talk (%)": percent(theirs), f"ours (%), layers {first} to {last}": percent(ours)}
         if judge:
             parts["average, and the talk's range"] = verdicts(ours, theirs).to_frame("")
@@ -83,17 +81,15 @@ def wide(base: str, start: Path | None = None) -> dict[int, tuple[int, int, pd.D
     """By seed of a run with a wider kernel: first and last layer of its table, and the table."""
     found = {}
     for seed in SEEDS:
-        if record := read_record(f"{base}-{seed}", start):
-            first, last = tables(record[0])[-1]
-            found[seed] = first, last, over(record[0], first, last)
+        if run := read_run(f"{base}-{seed}", start):
+            first, last = tables(run)[-1]
+            found[seed] = first, last, over(run, first, last)
     return found
 
 
-def along(numbers: Mapping) -> dict[int, dict[int, float]]:
-    """The errors of a record by layer and N_I, every 500 layers."""
-    layers = sorted(int(k) for k in numbers["by_layer"] if int(k) % 500 == 0)
-    read = {k: numbers["by_layer"][str(k)] for k in layers}
-    return {k: {n: read[k][f"error_{n}"] for n in N_INTERP} for k in layers}
+def along(run: Run) -> dict[int, Mapping[int, float]]:
+    """The errors of a run by layer and N_I, every 500 layers."""
+    return {k: reading.errors for k, reading in run.at.items() if k % 500 == 0}
 
 
 def percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,10 +99,10 @@ def percent(table: pd.DataFrame) -> pd.DataFrame:
 
 def end_beside(name: str, experiment: str, start: Path | None = None) -> pd.DataFrame:
     """The talk's table `name` beside the end of a run of another kind, without a verdict."""
-    record = read_record(experiment, start)
-    if record is None:
+    run = read_run(experiment, start)
+    if run is None:
         return not_run(experiment, start)
-    return beside(name, experiment, *tables(record[0])[-1], start, judge=False)
+    return beside(name, experiment, *tables(run)[-1], start, judge=False)
 
 
 def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | None:
@@ -117,7 +113,7 @@ def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | 
     record = read_record("baselines", start)
     if record is None:
         return None
-    found = {}
+    found: dict[str, float] = {}
     for name, part in record[0]["parts"].items():
         of, method = name.split()
         if of == dataset:
@@ -158,10 +154,10 @@ def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
 
 def ones(start: Path | None = None) -> tuple[dict, dict] | None:
     """The record of `kflow.replay`; None without it. OtherSettings where it is of another run."""
-    found, mnist = read_record("ones", start), read_record("mnist", start)
+    found, mnist = read_record("ones", start), read_run("mnist", start)
     if found is None or mnist is None:
         return None
-    of, now = found[0]["settings"]["layers"], mnist[0]["settings"]["layers"]
+    of, now = found[0]["settings"]["layers"], mnist.settings.layers
     if of != now:
         raise OtherSettings(
             f"ones.json is of a run of {of} layers, mnist.json has {now}: make paper ONLY=ones"

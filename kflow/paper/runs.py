@@ -3,7 +3,9 @@
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kflow import data
-from kflow.engine import shards
+from kflow.engine import State, shards
 from kflow.flow import FlowPath, KernelFlow
 from kflow.kernels import Gaussian, mean_squared_distance
 from kflow.paper.experiments import EXPERIMENTS, Experiment
@@ -46,6 +48,7 @@ def run(
     (root / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     plan = stages(name, experiment, layers)
     path, observer, flow = move(plan, root / CHECKPOINTS, sets, s, group)
+    assert path.carried is not None  # the test images
     points, carried = (
         shards.Shards.of(len(p), group).gather(p) for p in (path.points, path.carried)
     )
@@ -95,7 +98,8 @@ def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved
     own, own_test = slice(None), slice(None)
     if group:
         own, own_test = shards.part(len(x), group), shards.part(len(x_test), group)
-    points, carried, whole = x[own], x_test[own_test], None
+    points, carried = x[own], x_test[own_test]
+    paths: list[FlowPath] = []
     rng = torch.Generator().manual_seed(stages[0].experiment.seed)
     for stage in stages:
         name, experiment, first, last = stage
@@ -109,7 +113,7 @@ def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved
             last - first,
             rng,
             carry=carried,
-            observe=lambda state, f=first, o=observe: o(state._replace(layer=state.layer + f)),
+            observe=partial(_observed_from, first, observe),
             observe_at=stage.observe_at(),
             lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
             checkpoint=checkpoints / f"{name}.safetensors",
@@ -117,8 +121,13 @@ def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved
             group=group,
         )  # fmt: skip
         points, carried = path.points, path.carried
-        whole = path if whole is None else _joined(whole, path, first)
-    return Moved(whole, observer, flow)
+        paths.append(_joined(paths[-1], path, first) if paths else path)
+    return Moved(paths[-1], observer, flow)
+
+
+def _observed_from(first: int, observe: Callable, state: State):
+    """What is observed at a state of a stage that begins at layer `first` of the run."""
+    return observe(state._replace(layer=state.layer + first))
 
 
 def _joined(before: FlowPath, path: FlowPath, first: int) -> FlowPath:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -82,14 +83,15 @@ def run(
     """Try what the record under root does not hold yet, until the time is up; the record."""
     deadline, path, sets = time.monotonic() + seconds, root / PATH, {}
     saved = json.loads(path.read_text())["runs"] if path.is_file() else []
-    record = {"name": "search", "draws": DRAWS, "runs": [run for run in saved if run["finished"]]}
+    finished = [run for run in saved if run["finished"]]
+    record: dict[str, Any] = {"name": "search", "draws": DRAWS, "runs": finished}
     for trial in trials() if tried is None else tried:
         settings = json.loads(json.dumps(asdict(trial)))
         if any(run["settings"] == settings for run in record["runs"]):
             continue
         if trial.dataset not in sets:
             sets[trial.dataset] = [part.to(device) for part in load(trial.dataset, True)]
-        found = {"settings": settings, "finished": False, "by_layer": {}}
+        found: dict[str, Any] = {"settings": settings, "finished": False, "by_layer": {}}
         found |= {"commit": runs.commit(root), "hardware": runs.hardware(torch.device(device))}
         record["runs"].append(found)
 
@@ -137,6 +139,7 @@ def _flow(trial: Trial, sets, keep: Callable[[int, dict], None]):
 
 def _read(kernel, nugget, state: State, y, y_held, seed: int, layer: int) -> dict:
     """Errors on the held-out points by N_I, and their own rho."""
+    assert state.carried is not None  # the held-out points
     rng = torch.Generator().manual_seed(1_000_003 * seed + layer)
     found = {}
     for n, draws in DRAWS:

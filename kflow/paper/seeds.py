@@ -4,6 +4,8 @@ Records say by which RULE they were drawn. The older rule collides: seed 0 at la
 seed 1 draws at layer 200. What was made by it is read by it, and stays as it was published.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -21,6 +23,6 @@ def generator(seed: int, layer: int, rule: str = RULE) -> torch.Generator:
     return torch.Generator().manual_seed(int(word))
 
 
-def rule_of(record: dict) -> str:
+def rule_of(record: Mapping) -> str:
     """The rule by which the draws of a record were made; those that state none are older."""
     return record.get("draws_by", OLDER)

@@ -66,11 +66,20 @@ class Scale:
 class Sizes(Protocol):
     """What drawing points and reading errors ask of a scale, this one or another search's."""
 
-    points: int
-    held: int
-    reads: tuple[tuple[int, int], ...]
+    @property
+    def points(self) -> int:
+        """Points that flow."""
+
+    @property
+    def held(self) -> int:
+        """Other points, on which errors are read."""
+
+    @property
+    def reads(self) -> tuple[tuple[int, int], ...]:
+        """N_I, and how many draws of so many labelled points."""
 
 
+Sets = tuple[Tensor, Tensor, Tensor, Tensor]  # points and labels, held-out points and labels
 BASE = Configuration()
 CLOTHES = Configuration("fashion_mnist", round(math.sqrt(0.5), 4), nugget=1e-3)
 CONFIGURATIONS = (
@@ -147,7 +156,7 @@ def measure(configuration: Configuration, seed: int, scale: Scale, x: Tensor, y:
     }
 
 
-def draw(x: Tensor, y: Tensor, scale: Sizes, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw(x: Tensor, y: Tensor, scale: Sizes, seed: int) -> Sets:
     """Points that flow and their labels, and others that are read, as many as the scale says."""
     drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     if len(x) < scale.points + scale.held:
@@ -157,7 +166,7 @@ def draw(x: Tensor, y: Tensor, scale: Sizes, seed: int) -> tuple[Tensor, Tensor,
 
 
 def read_errors(
-    kernel: Gaussian, sets: tuple[Tensor, ...], nugget: float, scale: Sizes, seed: int, layer: int
+    kernel: Gaussian, sets: Sets, nugget: float, scale: Sizes, seed: int, layer: int
 ) -> dict[str, list[float]]:
     """The errors of each N_I of the scale at a layer, as many draws as it says."""
     rng = generator(seed, layer)

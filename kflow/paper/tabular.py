@@ -109,7 +109,7 @@ def run(root: Path):
             for name, (x, y) in sets(seed).items():
                 for label, model in models(task).items():
                     if (name, seed, label) not in done:
-                        rows += judge(task, name, seed, label, model, x, y)
+                        rows.extend(judge(task, name, seed, label, model, x, y))
                 write(path, {"seeds": SEEDS, "folds": FOLDS, "rows": rows})
 
 

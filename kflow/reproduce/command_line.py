@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("verify", verify, "make figures again and compare their numbers")
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
     sub.add_argument("--paper", action="store_true", help="also the runs at the paper's scale")
+    sub.add_argument("--sign", action="store_true", help="note this processor where figures agree")
     sub.add_argument("-j", "--jobs", type=int, default=1, help="so many chapters at once")
     sub.add_argument("--output", type=Path, help="file of the verdict (_build/verify.json)")
     sub = command("accept", accept, "publish the records of the current figures")
@@ -109,10 +110,13 @@ def verify(options) -> int:
     """Print the table, write the verdict; 1 where a number differs."""
     from kflow.figures import records
     from kflow.reproduce import paper_scale, plans
+    from kflow.reproduce.verify import sign
     from kflow.reproduce.verify import verify as compare_all
 
     root = plans.project()
     report = compare_all(options.slug, root, options.jobs, progress=not options.json)
+    if options.sign:
+        sign(report, root)
     if options.paper:
         report = paper_scale.add(report, root)
     output = options.output or root / "_build" / "verify.json"
@@ -184,8 +188,9 @@ def info(options) -> int:
 
 def _where(name: str) -> str:
     """Where the full data set is, without downloading it."""
-    from kflow.data import DEBIAN
+    from kflow.data import DEBIAN, TORCHVISION
 
     folders = [Path(os.environ["KFLOW_DATA"])] if os.environ.get("KFLOW_DATA") else []
-    full = [str(f / name) for f in (*folders, DEBIAN) if (f / name).is_dir()]
+    places = [f / place for f in (*folders, DEBIAN) for place in (name, TORCHVISION[name])]
+    full = [str(place) for place in places if place.is_dir()]
     return f"embedded subset; full: {full[0] if full else 'not found, downloaded when asked for'}"

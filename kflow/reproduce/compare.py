@@ -112,6 +112,7 @@ def accept(regenerated: Path, published: Path) -> None:
             "only a run at the notebook's defaults can be the published record"
         )
     published.mkdir(parents=True, exist_ok=True)
+    checked_on = _checked_on(published, regenerated)
     for path in published.iterdir():
         path.unlink()
     names = ["record.json"] + [n for n in [record["data"]["file"]] if n]
@@ -119,4 +120,14 @@ def accept(regenerated: Path, published: Path) -> None:
         (published / name).write_bytes((regenerated / name).read_bytes())
     origin = records.read_json(regenerated / "provenance.json")
     origin["record"] = records.sha256(published / "record.json")
+    if checked_on:
+        origin["checked_on"] = checked_on
     records.write_json(published / "provenance.json", origin)
+
+
+def _checked_on(published: Path, regenerated: Path) -> list[str]:
+    """Where the record was checked before, if the published one is the same to the byte."""
+    before = published / "record.json"
+    if not before.exists() or before.read_bytes() != (regenerated / "record.json").read_bytes():
+        return []
+    return records.read_json(published / "provenance.json").get("checked_on", [])

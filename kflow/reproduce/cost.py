@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kflow.figures.parameters import Schema
+from kflow.figures.shares import Shares
 from kflow.reproduce import plans
 
 
@@ -40,20 +41,23 @@ def duration(seconds: float) -> str:
 def estimate(name: str, schema: Schema, values: Mapping, root: Path) -> Cost:
     """Time and memory by the shares that the parameters declare; what is fixed stays.
 
-    A share s of a parameter that is changed by a factor f counts as 1 - s + s f. What is scaled is
-    the last execution at the defaults, or else the published records of the chapter.
+    A share s of a parameter that is changed by a factor f counts as 1 - s + s f; those of one part
+    of the run are multiplied, and what the parts change is added. What is scaled is the last
+    execution at the defaults, or else the published records of the chapter.
     """
     seconds, megabytes = _before(name, root)
-    time = memory = 1.0
+    time: dict[str, float] = {}
+    memory: dict[str, float] = {}
     scaled = []
-    for key, parameter in schema.items():
-        if not parameter.default or not parameter.time + parameter.memory:
-            continue
-        factor = values[key] / parameter.default
-        time *= 1 + parameter.time * (factor - 1)
-        memory *= 1 + parameter.memory * (factor - 1)
-        scaled += [key] * (factor != 1)
-    return Cost(seconds and seconds * time, megabytes and megabytes * memory, scaled)
+    for key, p in schema.items():
+        if p.default and p.shares != Shares():
+            factor = p.shares.factor(float(values[key]), float(p.default))
+            part = p.shares.part or key
+            time[part] = time.get(part, 1.0) * (1 + p.shares.time * (factor - 1))
+            memory[part] = memory.get(part, 1.0) * (1 + p.shares.memory * (factor - 1))
+            scaled += [key] * (factor != 1)
+    changes = [1 + sum(part - 1 for part in parts.values()) for parts in (time, memory)]
+    return Cost(seconds and seconds * changes[0], megabytes and megabytes * changes[1], scaled)
 
 
 def _before(name: str, root: Path) -> tuple[float | None, float | None]:

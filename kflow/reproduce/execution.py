@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from kflow.reproduce.notebooks import ExecutionFailed, code, read, run, take_prose
+from kflow.reproduce.notebooks import ExecutionFailed, code, cores, read, run, take_prose
 from kflow.reproduce.plans import Execution, chapters, plan, project, reason, stale
 
 __all__ = ["execute", "execute_all"]
@@ -52,20 +52,23 @@ def execute_all(
 ) -> dict[str, Execution | ExecutionFailed]:
     """Execute the chapters that are stale, `jobs` of them at once; one that fails stops no other.
 
-    Each has as many threads as it would have alone, so that its numbers do not depend on `jobs`;
-    idle threads sleep instead of spinning. Two jobs never execute the same chapter: it is locked.
+    They share the cores: threads of one would wait for those of another. OMP_NUM_THREADS, where it
+    is set, says how many threads each has. Two jobs never execute the same chapter: it is locked.
     """
     outcome = partial(_outcome, root=Path(root or project()), progress=progress)
     waiting = set(names) & stale(root).keys() if jobs > 1 else ()
     if len(waiting) < 2:
         return {name: outcome(name) for name in names}
     jobs, spawn = min(jobs, len(waiting)), get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_let_idle_threads_sleep) as pool:
+    threads = max(1, cores() // jobs)
+    with ProcessPoolExecutor(
+        jobs, mp_context=spawn, initializer=_have_threads, initargs=(threads,)
+    ) as pool:
         return dict(zip(names, pool.map(partial(outcome, bar=False), names), strict=True))
 
 
-def _let_idle_threads_sleep():
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+def _have_threads(count):
+    os.environ.setdefault("OMP_NUM_THREADS", str(count))
 
 
 def _outcome(name, **options):

@@ -114,11 +114,11 @@ def _stopped(error, partial):
 
 @contextmanager
 def _environment(output, records):
-    """Give the kernel all cores, the place for its results and the records that it may read."""
+    """Give the kernel its threads, the place for its results and the records that it may read."""
     values = {
         "KFLOW_OUTPUT": str(output),
         DECLARED: ",".join(records),
-        "OMP_NUM_THREADS": str(cores()),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(cores()),
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python
     }

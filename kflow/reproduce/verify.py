@@ -129,12 +129,28 @@ def verify(slugs: Sequence[str], root: Path, jobs: int = 1, progress: bool = Tru
 
 
 def place(folder: Path) -> str:
-    """The processor and the version of torch that made a figure; "" where they can't be read."""
+    """Processor, instructions and torch that made a figure; "" where they can't be read."""
     try:
         origin = records.read_json(folder / "provenance.json")
-        return f"{origin['hardware']['cpu']}, torch {origin['versions']['torch']}"
+        hardware, torch = origin["hardware"], origin["versions"]["torch"]
     except (records.RecordError, KeyError):
         return ""
+    instructions = f" ({hardware['instructions']})" if "instructions" in hardware else ""
+    return f"{hardware['cpu']}{instructions}, torch {torch}"
+
+
+def sign(report: Report, root: Path) -> list[str]:
+    """Note in the provenance of each figure that agrees where that was; return the slugs."""
+    known, wrong = published(root), {row.slug for row in report.rows if row.verdict not in PASSED}
+    signed = sorted({row.slug for row in report.rows} - wrong)
+    for slug in signed:
+        last = plans.latest(owner(known[slug]), root)
+        assert last is not None  # it has just been compared
+        origin = records.read_json(known[slug] / "provenance.json")
+        here = {*origin.get("checked_on", ()), place(last.output / "figures" / slug)}
+        origin["checked_on"] = sorted(here - {place(known[slug])})
+        records.write_json(known[slug] / "provenance.json", origin)
+    return signed
 
 
 def cause(error: ExecutionFailed) -> str:

@@ -1,6 +1,8 @@
 // The page of the game in a real browser: SITE=_build/html node --test tests/browser/play.test.mjs
 import assert from 'node:assert/strict'
+import path from 'node:path'
 import { test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { openContext } from './browser.mjs'
 import { browser, server } from './site.mjs'
 
@@ -252,6 +254,13 @@ function spiral(n) {
   const at = i => [Math.cos(2.4 * i), Math.sin(2.4 * i)].map(t => (2.5 * Math.sqrt(i / n) * t).toFixed(3))
   return Array.from({ length: n }, (_, i) => `${at(i).join(',')},${'PpMm'[(i * 7 + (i >> 3)) % 4]}`).join(';')
 }
+
+test('opened from a file the page says why it does not play', async () => {
+  const page = await browser.newPage()
+  await page.goto(pathToFileURL(path.resolve(process.env.SITE ?? '_build/html', 'play.html')).href)
+  await page.waitForSelector('#play-offline:not([hidden])')
+  await page.close()
+})
 
 test('no other page loads the game', async () => {
   const { context, page } = await openContext(browser, server.url, { width: 1280, scheme: 'light' })

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kflow
-from kflow.learning import ARD, HiddenHalf, KFold, LeaveOneOut, MarginalLikelihood, Rho
+from kflow.learning import ARD, HiddenHalf, KFold, LeaveOneOut, MarginalLikelihood, Rho, criteria
 from tests.learning.problems import draw_from, points
 from tests.learning.test_kernels import parameters_as_inputs
 
@@ -161,6 +161,67 @@ def test_k_folds_equal_fitting_without_each_fold(k):
     if k == 20:
         one = LeaveOneOut(loss="log_squared")(kernel, x, y, NUGGET, seeded())
         torch.testing.assert_close(one, expected)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_fine", "even", "size"),
+    [(21, None, False, 21), (21, None, True, 20), (22, None, True, 22), (21, 7, True, 6),
+     (21, 7, False, 7), (21, 30, False, 21), (21, 22, True, 20)],
+)  # fmt: skip
+def test_a_batch_has_the_points_that_were_asked_for_each_once(n, n_fine, even, size):
+    x, y = torch.arange(n)[:, None].double(), 10 * torch.arange(n)[:, None].double()
+    drawn, labels = criteria._batch(x, y, n_fine, seeded(), even)
+    assert len(drawn) == len(drawn.unique()) == size and torch.equal(labels, 10 * drawn)
+
+
+def test_two_points_are_the_least_batch():
+    assert Rho(2).n_fine == MarginalLikelihood(2).n_fine == 2
+
+
+def test_an_odd_number_of_points_is_used_whole_but_for_halves():
+    x, y = points(21)
+    kernel = ARD(kflow.Gaussian, 3)
+    gram = kernel(x) + 0.05 * torch.eye(21, dtype=torch.float64)
+    energy = (y * torch.linalg.solve(gram, y)).sum(0)
+    expected = 0.5 * ((energy / 21).log().mean() + torch.logdet(gram) / 21)
+    torch.testing.assert_close(MarginalLikelihood()(kernel, x, y, NUGGET, seeded()), expected)
+
+
+def several_halves(count, n=20, seed=0):
+    rng = seeded(seed)
+    orders = [torch.randperm(n, generator=rng) for _ in range(count)]
+    return [(order[: n // 2], order[n // 2 :]) for order in orders]
+
+
+def test_several_halves_are_averaged():
+    x, y = points()
+    kernel = ARD(kflow.Gaussian, 3).freeze()
+    rho = [kflow.rho(kernel, x, y, kept, 0.05) for kept, _ in several_halves(3)]
+    mean = torch.stack(rho).mean()
+    torch.testing.assert_close(Rho(halves=3)(kernel, x, y, NUGGET, seeded()), mean)
+    logarithm = Rho(halves=3, log=True)(kernel, x, y, NUGGET, seeded())
+    torch.testing.assert_close(logarithm, mean.log())
+    squares = [
+        (refit(kernel, x, y, kept, hidden) - y[hidden]).square()
+        for kept, hidden in several_halves(3)
+    ]
+    expected = torch.cat(squares).mean(0).log().mean()
+    torch.testing.assert_close(HiddenHalf(halves=3)(kernel, x, y, NUGGET, seeded()), expected)
+
+
+def test_the_native_norm_is_that_of_the_difference_of_interpolants():
+    x, y = points()
+    kernel = ARD(kflow.Matern32, 3).freeze()
+    gram = kernel(x)
+    fine = kflow.interpolate(kernel, x, y, 0.05).coefficients
+    lost = []
+    for kept, _ in several_halves(2):
+        gap = fine.clone()
+        gap[kept] -= kflow.interpolate(kernel, x[kept], y[kept], 0.05).coefficients
+        lost.append(torch.trace(gap.mT @ gram @ gap))
+    expected = torch.stack(lost).mean() / torch.trace(fine.mT @ gram @ fine)
+    found = Rho(halves=2, norm="native")(kernel, x, y, NUGGET, seeded())
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_batch_is_drawn_from_rng():

@@ -18,6 +18,7 @@ from kflow.learning import (
     Positive,
     Sum,
 )
+from kflow.learning.gram import radial_gram
 from tests.learning.problems import KERNELS, points
 
 
@@ -45,6 +46,16 @@ def test_the_gradient_of_a_gram_matrix_is_that_of_finite_differences(kernel):
         assert torch.autograd.gradcheck(call, values)
     assert torch.autograd.gradcheck(lambda z: kernel(x, z), z.requires_grad_())
     assert torch.autograd.gradcheck(kernel, x.requires_grad_())
+
+
+@pytest.mark.parametrize("base", [kflow.Gaussian(1.0), kflow.Matern52(1.0)], ids=repr)
+def test_each_side_of_a_gram_matrix_has_its_own_gradient(base):
+    a, b = (points(n, seed=n)[0] for n in (5, 4))
+    for learned, given in ((a, b), (b, a)):
+        moving = learned.clone().requires_grad_()
+        assert torch.autograd.gradcheck(lambda m, g=given: radial_gram(base, m, g), moving)
+        assert torch.autograd.gradcheck(lambda m, g=given: radial_gram(base, g, m), moving)
+        assert torch.autograd.gradcheck(lambda m: radial_gram(base, m, m), moving)
 
 
 def test_a_gram_matrix_is_symmetric_and_positive_semi_definite(kernel):
@@ -121,6 +132,64 @@ def test_parameters_are_named_and_shown():
 def test_a_parameter_at_its_bound_is_named():
     kernel = ARD(kflow.Gaussian, 2, gamma=[1.0, 5.0], bounds=(0.1, 5.0))
     assert kernel.at_bounds() == ["gamma[1] at its upper bound 5"]
+    assert Isotropic(gamma=0.1, bounds=(0.1, 5.0)).at_bounds() == ["gamma at its lower bound 0.1"]
+
+
+def test_a_parameter_may_start_at_its_bounds_and_is_brought_back_to_them():
+    parameter = Positive("p", [0.5, 2.0, 6.0], (0.5, 6.0), 3)
+    parameter.log.data += torch.tensor([-1.0, 0.1, 1.0])
+    parameter.clamp()
+    expected = torch.tensor([0.5, 2.0 * math.exp(0.1), 6.0], dtype=torch.float64)
+    torch.testing.assert_close(parameter(), expected, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("start", [[1.0, 2.0, 7.0], [0.1, 2.0, 3.0], [1.0, math.nan, 2.0]])
+def test_every_entry_must_start_within_the_bounds(start):
+    with pytest.raises(ValueError, match="p must lie within its bounds 0.5 and 6"):
+        Positive("p", start, (0.5, 6.0), 3)
+
+
+@pytest.mark.parametrize("start", [[[1.0, 2.0, 3.0]], [[1.0]], [[[1.0]]], [1.0, 2.0]])
+def test_a_parameter_for_each_feature_is_a_vector(start):
+    with pytest.raises(ValueError, match="p must be one number or 3"):
+        Positive("p", start, (0.5, 6.0), 3)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "shown"),
+    [
+        (2.0, "gamma=2"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "gamma=[1, 2, 3, 4, 5, 6]"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "gamma=[1, 2, 3, ..., 6, 7]"),
+    ],
+)
+def test_many_numbers_are_shown_by_the_first_and_the_last(gamma, shown):
+    kernel = ARD(kflow.Gaussian, len(gamma), gamma) if isinstance(gamma, list) else Isotropic()
+    if gamma == 2.0:
+        kernel = Isotropic(gamma=2.0)
+    assert repr(kernel.freeze()).endswith(f"({shown})") and shown in repr(kernel)
+    assert "gamma" not in (0.5 * kernel).extra_repr()
+
+
+def test_defaults_of_bandwidths_and_kinds_of_bases():
+    root = math.sqrt(5)
+    for kernel in (ARD(kflow.Gaussian(1.0), 5), Polynomial(5), Linear(5)):
+        assert kernel.gamma.tolist() == pytest.approx([root] * 5)
+    torch.testing.assert_close(
+        Metric(kflow.Gaussian, 5, 2).matrix.detach(), torch.eye(5, 2, dtype=torch.float64) / root
+    )
+    assert ARD(kflow.Gaussian, 1).gamma.item() == 1
+    assert Metric(kflow.Gaussian, 1, 1).matrix.item() == 1 and Polynomial(1, 1).degree == 1
+    for make in (ARD, Metric):
+        with pytest.raises(ValueError, match="n_features must be at least 1"):
+            make(kflow.Gaussian, 0)
+    for wrong in (
+        lambda: Polynomial(0),
+        lambda: Polynomial(2, 0),
+        lambda: Metric(kflow.Gaussian, 2, 0),
+    ):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            wrong()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 import kflow
 from kflow.learning import ARD, LeaveOneOut, MarginalLikelihood, Periodic, condition
+from kflow.learning.posterior import diagonal
 from tests.learning.problems import draw_from, points
 
 WIDTHS = [0.8, 1.5, 3.0]
@@ -131,6 +132,9 @@ def test_any_kernel_has_a_diagonal_and_no_points_give_no_values():
     plain = condition(lambda a, b: kflow.Gaussian(1.0)(a, b), x, y, 0.1)
     ours = condition(kflow.Gaussian(1.0), x, y, 0.1)
     torch.testing.assert_close(plain.std(x), ours.std(x))
+    assert diagonal(lambda a, b: a @ b.mT, x[:0]).shape == (0,)
+    big = points(150)[0]
+    torch.testing.assert_close(diagonal(lambda a, b: a @ b.mT, big), big.square().sum(1))
     assert ours.mean(x[:0]).shape == ours.std(x[:0]).shape == (0, 2)
 
 
@@ -162,3 +166,38 @@ def test_an_output_without_labels_has_no_amplitude_and_an_unbounded_likelihood()
     first, second = posterior.log_likelihood().tolist()
     assert math.isfinite(first) and second == math.inf
     assert posterior.amplitude[1] == 0 and (posterior.std(x)[:, 1] == 0).all()
+
+
+def test_without_noise_the_error_bar_at_an_old_point_is_zero_and_never_nan():
+    x, y = points(40)
+    posterior = condition(kflow.Gaussian(3.0), x, y, 1e-12)
+    assert float(posterior.std(x).max()) < 1e-4 * float(posterior.amplitude.sqrt().max())
+    twice = torch.cat([x[:3], x[:3], x[:1] + 1])
+    draws = posterior.sample(twice, 2, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(draws[:, :3], y[:3].expand(2, -1, -1), rtol=0, atol=1e-2)
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        posterior.sample(x, 0, torch.Generator())
+
+
+def test_leaving_one_out_is_fitting_without_each_label_with_its_noise():
+    x, y = points(12)
+    kernel = ARD(kflow.Gaussian, 3).freeze()
+    mean, std = condition(kernel, x, y, 0.1, amplitude=2.0).leave_one_out()
+    for i in range(12):
+        kept = [j for j in range(12) if j != i]
+        rest = condition(kernel, x[kept], y[kept], 0.1, amplitude=2.0)
+        torch.testing.assert_close(mean[i], rest.mean(x[[i]])[0])
+        torch.testing.assert_close(std[i], rest.std(x[[i]], noise=True)[0])
+
+
+def test_the_likelihood_is_that_of_a_normal_law():
+    x, y = points(12)
+    kernel = ARD(kflow.Gaussian, 3).freeze()
+    posterior = condition(kernel, x, y, 0.1)
+    for given in (None, torch.tensor([2.0, 0.5], dtype=torch.float64)):
+        scales = posterior.amplitude if given is None else given
+        for c, scale in enumerate(scales):
+            gram = scale * (kernel(x) + 0.1 * torch.eye(12, dtype=torch.float64))
+            law = torch.distributions.MultivariateNormal(torch.zeros_like(x[:, 0]), gram)
+            expected = law.log_prob(y[:, c])
+            torch.testing.assert_close(posterior.log_likelihood(given)[c], expected)
