@@ -60,12 +60,12 @@ def __getattr__(name):
         from kflow import estimators
 
         return getattr(estimators, name)
-    if name == "forecasting":
-        import kflow.forecasting as room  # `from kflow import` would ask here again, without end
+    if name == "forecasting":  # "from kflow import" would ask here again
+        import kflow.forecasting as forecasting
 
-        return room
+        return forecasting
     if name == "learning":
-        import kflow.learning as room
+        import kflow.learning as learning
 
-        return room
+        return learning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

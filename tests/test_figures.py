@@ -161,6 +161,27 @@ def test_with_a_readers_parameters_an_interval_is_not_claimed():
     assert (found.kind, found.low, found.paper) == ("single-run", None, 0.3)
 
 
+def test_a_figure_that_cannot_be_drawn_or_written_leaves_the_former_one(output, monkeypatch):
+    publish()
+    before = {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()}
+
+    def broken():
+        raise RuntimeError("no picture")
+
+    with pytest.raises(RuntimeError, match="no picture"):
+        flow().publish("flow-error", broken, title="Error", claim="C", caption="C", alt="A",
+                       data=DATA)  # fmt: skip
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(plt.Figure, "savefig", full)
+    with pytest.raises(OSError, match="cannot be written, No space left on device.*flow-error"):
+        publish()
+    assert {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()} == before
+    assert [p.name for p in output.iterdir()] == ["flow-error"]
+
+
 CELL = "layers: int = 500  # [1, 9000] layers\ngamma: float = 1.0  # (0, 9] bandwidth"
 
 
@@ -189,24 +210,3 @@ def test_a_notebooks_parameters_are_checked_and_nothing_is_written_into_it(
             chapter = figures.begin("flow")
             assert chapter.parameters == chapter.defaults == {"layers": 500, "gamma": 1.0}
         assert session == before
-
-
-def test_a_figure_that_cannot_be_drawn_or_written_leaves_the_former_one(output, monkeypatch):
-    publish()
-    before = {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()}
-
-    def broken():
-        raise RuntimeError("no picture")
-
-    with pytest.raises(RuntimeError, match="no picture"):
-        flow().publish("flow-error", broken, title="Error", claim="C", caption="C", alt="A",
-                       data=DATA)  # fmt: skip
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(plt.Figure, "savefig", full)
-    with pytest.raises(OSError, match="cannot be written, No space left on device.*flow-error"):
-        publish()
-    assert {p.name: p.read_bytes() for p in (output / "flow-error").iterdir()} == before
-    assert [p.name for p in output.iterdir()] == ["flow-error"]

@@ -342,6 +342,7 @@ def test_progress_on_a_terminal_is_rewritten_on_one_line(data, capsys, monkeypat
         (dict(n_fine=math.inf), "n_fine must be an integer, not inf"),
         (dict(precision=[]), "precision must be one of 'float64', 'float32', 'mixed', not"),
         (dict(observe_at=3), "observe_at must be a list of layers, not 3"),
+        (dict(keep_layers=3.5), "keep_layers must be True, False or a folder, not 3.5"),
         (dict(observe_at=("a",)), "each of observe_at must be an integer, not 'a'"),
     ],
 )
@@ -349,7 +350,7 @@ def test_progress_on_a_terminal_is_rewritten_on_one_line(data, capsys, monkeypat
 def test_a_setting_of_a_wrong_type_is_named_with_the_value(change, says):
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     settings = dict(kernel=kflow.Gaussian(1.0), n_fine=4, step=kflow.Constant(0.1), nugget=0.1)
-    at = {k: change.pop(k) for k in list(change) if k == "observe_at"}
+    at = {k: change.pop(k) for k in list(change) if k in ("observe_at", "keep_layers")}
     with pytest.raises((TypeError, ValueError), match=says):
         kflow.KernelFlow(**settings | change).run(
             x, x, 1, torch.Generator().manual_seed(0), observe=lambda state: None, **at

@@ -177,6 +177,7 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
         (lambda: henon(b=None), TypeError, "b must be a number"),
         (lambda: lorenz63(rho=math.inf), ValueError, "rho must be finite"),
         (lambda: lorenz96(10**30), ValueError, "variables must be at most"),
+        (lambda: lorenz63(dt=1e30), ValueError, "dt must be at most 100"),
         (lambda: henon().series(10**30, 0), ValueError, "n must be at most"),
         (lambda: henon().series(3, None), TypeError, "seed must be an integer"),
         (lambda: largest_exponent(np.cos, [0.3], 9, separation=0), ValueError, "separation must"),

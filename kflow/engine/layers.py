@@ -81,6 +81,8 @@ def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype,
     """
     if keep_layers is False or keep_layers is None:
         return None
+    if keep_layers is not True and not isinstance(keep_layers, str | os.PathLike):
+        raise TypeError(f"keep_layers must be True, False or a folder, not {keep_layers!r}")
     needed = layers * 2 * n_fine * width * dtype.itemsize
     if keep_layers is True:
         _refuse_above(needed, memory.free(), layers, "memory", "pass a folder as keep_layers")

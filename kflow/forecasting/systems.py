@@ -73,7 +73,7 @@ def henon(a: float = 1.4, b: float = 0.3) -> System:
 
 
 def lorenz63(dt: float = 0.05, sigma=10.0, rho=28.0, beta=8 / 3) -> System:
-    """Lorenz's three equations of convection, by the classical Runge-Kutta method."""
+    """Lorenz's three equations of convection, by the classical Runge-Kutta method; dt <= 100."""
     for name, value in (("sigma", sigma), ("rho", rho), ("beta", beta)):
         checks.number(name, value)
 
@@ -102,7 +102,7 @@ def lorenz96(variables: int = 8, dt: float = 0.05, forcing: float = 8.0) -> Syst
 
 
 def _flow(name, velocity, near, dt, exponent) -> System:
-    checks.number("dt", dt, above=0)
+    checks.number("dt", dt, above=0, most=100)
     dt = float(dt)
     steps = max(1, round(dt / 0.01))
     h = dt / steps

@@ -98,7 +98,7 @@ class ParametricKernel(nn.Module, ABC):
         x = checks.wide(x)
         checks.matrix("z", z, columns=x.shape[1])
         checks.same_place("z", z, "x", x)
-        return self.gram(x, checks.wide(z))
+        return self.gram(checks.wide(x), checks.wide(z))
 
     @abstractmethod
     def gram(self, x: Tensor, z: Tensor) -> Tensor:

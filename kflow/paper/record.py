@@ -116,7 +116,7 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
 
     It is looked for in book/records/paper of the folder `start` (default: here) and its parents.
     Raises OtherSettings where it was made with other settings than those of `EXPERIMENTS`, and
-    ValueError where the notebook that is executed does not declare it.
+    ValueError where the notebook that is executed does not declare it, or where it is damaged.
     """
     if not _declared(name):
         raise ValueError(
@@ -129,7 +129,7 @@ def read_record(name: str, start: Path | None = None) -> tuple[dict, dict] | Non
         if path.is_file():
             numbers = read_json(path)
             if name in EXPERIMENTS:
-                refuse_other_settings(path, numbers["settings"], EXPERIMENTS[name])
+                refuse_other_settings(path, numbers.get("settings") or {}, EXPERIMENTS[name])
             return numbers, _arrays(path.with_suffix(".npz"))
     return None
 
@@ -185,7 +185,7 @@ def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None)
         if arrays is not None:
             beside[path.with_suffix(".npz")] = path.with_suffix(".npz.writing")
             with open(path.with_suffix(".npz.writing"), "wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # the stub has no **
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # no ** in the stub
         beside[path].write_text(json.dumps(record, indent=1) + "\n")
         for final, written in beside.items():
             os.replace(written, final)

@@ -138,6 +138,36 @@ def test_any_kernel_has_a_diagonal_and_no_points_give_no_values():
     assert ours.mean(x[:0]).shape == ours.std(x[:0]).shape == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("amplitude", "error"),
+    [(-1.0, ValueError), (0, ValueError), ([1.0, 2.0, 3.0], ValueError), (math.nan, ValueError),
+     ("large", TypeError), (1j, TypeError)],
+)  # fmt: skip
+@pytest.mark.wrong_types
+def test_an_amplitude_is_a_positive_number_for_each_output(amplitude, error):
+    x, y = points(5)
+    with pytest.raises(error, match="amplitude must be"):
+        condition(kflow.Gaussian(1.0), x, y, 0.1, amplitude)
+
+
+@pytest.mark.wrong_types
+def test_noise_is_yes_or_no():
+    x, y = points(5)
+    posterior = condition(kflow.Gaussian(1.0), x, y, 0.1)
+    for ask in (posterior.std, posterior.covariance):
+        with pytest.raises(TypeError, match="noise must be True or False, not None"):
+            ask(x, None)
+        assert torch.equal(ask(x, np.True_), ask(x, True))
+
+
+def test_an_output_without_labels_has_no_amplitude_and_an_unbounded_likelihood():
+    x, y = points(5)
+    posterior = condition(kflow.Gaussian(1.0), x, torch.cat([y[:, :1], 0 * y[:, :1]], 1), 0.1)
+    first, second = posterior.log_likelihood().tolist()
+    assert math.isfinite(first) and second == math.inf
+    assert posterior.amplitude[1] == 0 and (posterior.std(x)[:, 1] == 0).all()
+
+
 def test_without_noise_the_error_bar_at_an_old_point_is_zero_and_never_nan():
     x, y = points(40)
     posterior = condition(kflow.Gaussian(3.0), x, y, 1e-12)
@@ -171,33 +201,3 @@ def test_the_likelihood_is_that_of_a_normal_law():
             law = torch.distributions.MultivariateNormal(torch.zeros_like(x[:, 0]), gram)
             expected = law.log_prob(y[:, c])
             torch.testing.assert_close(posterior.log_likelihood(given)[c], expected)
-
-
-@pytest.mark.parametrize(
-    ("amplitude", "error"),
-    [(-1.0, ValueError), (0, ValueError), ([1.0, 2.0, 3.0], ValueError), (math.nan, ValueError),
-     ("large", TypeError), (1j, TypeError)],
-)  # fmt: skip
-@pytest.mark.wrong_types
-def test_an_amplitude_is_a_positive_number_for_each_output(amplitude, error):
-    x, y = points(5)
-    with pytest.raises(error, match="amplitude must be"):
-        condition(kflow.Gaussian(1.0), x, y, 0.1, amplitude)
-
-
-@pytest.mark.wrong_types
-def test_noise_is_yes_or_no():
-    x, y = points(5)
-    posterior = condition(kflow.Gaussian(1.0), x, y, 0.1)
-    for ask in (posterior.std, posterior.covariance):
-        with pytest.raises(TypeError, match="noise must be True or False, not None"):
-            ask(x, None)
-        assert torch.equal(ask(x, np.True_), ask(x, True))
-
-
-def test_an_output_without_labels_has_no_amplitude_and_an_unbounded_likelihood():
-    x, y = points(5)
-    posterior = condition(kflow.Gaussian(1.0), x, torch.cat([y[:, :1], 0 * y[:, :1]], 1), 0.1)
-    first, second = posterior.log_likelihood().tolist()
-    assert math.isfinite(first) and second == math.inf
-    assert posterior.amplitude[1] == 0 and (posterior.std(x)[:, 1] == 0).all()

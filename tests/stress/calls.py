@@ -211,6 +211,8 @@ def steps(draw):
         else:
             ok = speed > 0
             wanted = size * (np.sqrt((z[ok] ** 2).sum(1)) / speed[ok]).min()
+        if 0 < wanted < 1e-300:
+            return None  # below all numbers with all their digits
         return close(eps / max(float(wanted), 1e-300), float(wanted > 0), 1e-12)
 
     return Call("a step rule", arguments, run, check)

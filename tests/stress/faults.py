@@ -22,6 +22,7 @@ import torch.distributed as dist
 import kflow
 from kflow import figures, paper
 from kflow.engine import sealed, shards
+from kflow.figures import records
 from tests.stress.tally import Tally
 from tests.stress.verdict import Verdict, fingerprint
 
@@ -222,8 +223,9 @@ def _publish(folder, seed):
         axes.plot(x[:2000])
         return figure
 
-    chapter.publish("a-figure", draw, title="T", claim="C", caption="C", alt="A",
-                    data={"x": (x, "x")})  # fmt: skip
+    chapter.publish(
+        "a-figure", draw, title="T", claim="C", caption="C", alt="A", data={"x": (x, "x")}
+    )
 
 
 def _fit(folder, seed):
@@ -253,7 +255,7 @@ READ = {  # what of it must be as it was, where writing fails
     "_fit": lambda folder: kflow.KernelFlowRegressor.load(folder / "model.st").predict(np.eye(3)),
     "_record": lambda folder: ((folder / "some.json").read_bytes(),
                                np.load(folder / "some.npz")["x"]),
-    "_publish": lambda folder: figures.records.load(folder / "figures/a-figure"),
+    "_publish": lambda folder: records.load(folder / "figures/a-figure"),
 }  # fmt: skip
 
 
