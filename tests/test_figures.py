@@ -112,7 +112,8 @@ def test_two_figures_with_one_slug_are_refused(output):
     ("changes", "message"),
     [
         ({"data": {"layer": [0, 1]}}, "data 'layer' must be a pair of values and what they are"),
-        ({"data": {"layer": ([0, 1], " ")}}, "data 'layer' is not described"),
+        ({"data": {"layer": ([0, 1], " ")}}, "description of data 'layer' is empty"),
+        ({"data": {"rho": ([0, 1], "$\rho$")}}, "data 'rho' holds a control character, .*raw"),
         ({"alt": " "}, "its alt is empty"),
         ({"data": {"layer": ([object()], "?")}}, "not an array"),
         ({"frames": lambda i: draw(), "n_frames": 1}, "n_frames of at least 2, not 1"),

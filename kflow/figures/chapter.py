@@ -164,9 +164,15 @@ def _still(slug: str, draw: Callable | None, frames: Callable | None, n_frames: 
 def _texts(slug: str, **texts: str) -> dict[str, str]:
     """The texts of a figure, its caption and alternative text in one line each."""
     for name, text in texts.items():
-        if not text.strip():
-            raise ValueError(f"figure {slug!r}: its {name} is empty")
+        _told(f"figure {slug!r}: its {name}", text)
     return texts | {name: " ".join(texts[name].split()) for name in ("caption", "alt")}
+
+
+def _told(name: str, text: str):
+    if not text.strip():
+        raise ValueError(f"{name} is empty")
+    if not set(text) <= {*filter(str.isprintable, text), "\n"}:  # "\rho" is no Greek letter
+        raise ValueError(f"{name} holds a control character, {text!r}: write it raw or doubled")
 
 
 def _array(slug: str, name: str, column) -> np.ndarray:
@@ -177,8 +183,7 @@ def _array(slug: str, name: str, column) -> np.ndarray:
             f'"{name}": (values, "layers moved so far"), not {column!r}'
         )
     values, text = column
-    if not text.strip():
-        raise ValueError(f"figure {slug!r}: data {name!r} is not described")
+    _told(f"figure {slug!r}: the description of data {name!r}", text)
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     array = np.asarray(values)
