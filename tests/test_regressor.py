@@ -308,3 +308,11 @@ def test_a_full_disk_leaves_the_model_that_was_saved_before(tmp_path, monkeypatc
     with pytest.raises(OSError, match="could not be written to .*No space left.*free some space"):
         model.save(path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == before
+
+
+def test_a_saved_model_with_an_output_that_is_constant_is_read_again(tmp_path):
+    y = np.column_stack([Y, np.zeros(len(Y))])
+    model = kflow.KernelFlowRegressor(steps=1).fit(X, y)
+    model.save(tmp_path / "model.safetensors")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict(X)[:, 1], 0.0)

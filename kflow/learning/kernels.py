@@ -143,7 +143,7 @@ class Polynomial(ParametricKernel):
     def __init__(self, n_features: int, degree: int = 2, gamma=None, bounds=BOUNDS):
         super().__init__()
         checks.integer("n_features", n_features, least=1, most=MOST)
-        checks.integer("degree", degree, least=1)
+        checks.integer("degree", degree, least=1, most=1000)
         self.degree, self.columns = degree, n_features
         gamma = math.sqrt(n_features) if gamma is None else gamma
         self._gamma = Positive("gamma", gamma, bounds, n_features)
