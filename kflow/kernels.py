@@ -42,7 +42,7 @@ class Radial(ABC):
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            checks.number(name, value, above=0)
+            object.__setattr__(self, name, checks.number(name, value, above=0))
         least, most = checks.BANDWIDTHS
         checks.number("gamma", self.gamma, least=least, most=most)
 
