@@ -107,6 +107,10 @@ def test_far_from_the_origin_distances_stay_exact():
         (lambda x: kflow.Gaussian(1.0)(x * math.nan, x), "x must be finite, but row 0"),
         (lambda x: kflow.Gaussian.for_points(x[:1]), "at least 2 points"),
         (lambda x: kflow.Gaussian.for_points(x[[0, 0]]), "all points of x coincide"),
+        (
+            lambda x: kflow.Gaussian.for_points(torch.full((7, 1), 0.1).double()),
+            "all points of x coincide",
+        ),
     ],
 )
 @pytest.mark.wrong_types

@@ -202,6 +202,8 @@ Y = X[:, 0]
         ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
         ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "x must have 4 columns"),
         ({}, X, np.array([b"a", b"b"] * 10), "y must hold numbers to be regressed"),
+        ({}, np.where(X == X[3, 1], 1e300, X), Y, r"X must be at most 1e\+100.*1e\+300"),
+        ({}, X, np.where(Y == Y[3], 1e300, Y), r"y must be at most 1e\+100.*1e\+300"),
         ({"random_state": 10**30}, X, Y, "random_state must be at most"),
     ],
 )

@@ -154,7 +154,14 @@ class Polynomial(ParametricKernel):
         return self._gamma()
 
     def gram(self, x, z):  # noqa: D102
-        return (1 + (x / self.gamma.square()) @ z.to(torch.float64).mT) ** self.degree
+        base = 1 + (x / self.gamma.square()) @ z.to(torch.float64).mT
+        largest = float(base.detach().abs().max()) if base.numel() else 0.0
+        if largest > 1 and self.degree * math.log10(largest) > 300:
+            raise ValueError(
+                f"points are too large for degree {self.degree}: {largest:.3g} to that power is no "
+                "number; standardise the features, or take a lower degree"
+            )
+        return base**self.degree
 
     def diagonal(self, x):  # noqa: D102
         return (1 + (x / self.gamma).square().sum(1)) ** self.degree
