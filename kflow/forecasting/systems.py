@@ -131,7 +131,7 @@ def largest_exponent(
     its growth is returned. `step` maps states (2, d) to states (2, d).
     """
     checks.integer("steps", steps, least=1, most=10**9)
-    dt = checks.number("dt", dt, above=0)
+    dt = checks.number("dt", dt, above=0, least=1e-100)
     separation = checks.number("separation", separation, above=0)
     state = np.atleast_1d(floats("start", start))
     offset = np.full(state.shape, separation / state.size**0.5)
