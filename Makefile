@@ -9,7 +9,7 @@ ONLY ?=
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint pairs run paper bench gpu verify serve pdf clean
+.PHONY: help book test lint pairs run paper bench stress gpu verify serve pdf clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ bench: $(READY)  ## measure the time of a layer, the machine and the peers (some
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' || \
 		echo "KeOps could not be installed, and is left out"
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+stress: $(READY)  ## try to break it: hostile inputs and files, faults, long runs (hours): ARGS="inputs --seconds 600"
+	@$(BIN)/python -m tests.stress $(ARGS)
 
 SECONDS ?= 480
 gpu: $(READY)  ## one visit to a GPU: its tests, then the runs that SECONDS=480 allow, in _build/gpu

@@ -126,8 +126,8 @@ def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y"):
     same_place(y_name, y, x_name, x)
 
 
-def number(name: str, value, *, above=None, least=None, most=None):
-    """Refuse what is not a finite real number above (or at least) a bound."""
+def number(name: str, value, *, above=None, least=None, most=None) -> float:
+    """A finite real number above (or at least) a bound, as a float; refuse any other."""
     if isinstance(value, Tensor) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -144,6 +144,7 @@ def number(name: str, value, *, above=None, least=None, most=None):
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
     if most is not None and not value <= most:
         raise ValueError(f"{name} must be at most {most}, not {value!r}")
+    return float(value)
 
 
 def flag(name: str, value):

@@ -73,7 +73,7 @@ class MonteCarlo:
 
     def games(self, n: int, n_fine: int) -> Games:
         """A batch and a half of it for each sample; if a batch is everything, halves alone."""
-        checks.integer("samples", self.samples, least=1)
+        checks.integer("samples", self.samples, least=1, most=10**7)
         checks.generator(self.rng)
         fine, coarse = zip(*(draw(n, n_fine, self.rng) for _ in range(self.samples)), strict=True)
         if n_fine == n:

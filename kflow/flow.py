@@ -115,10 +115,10 @@ class KernelFlow:
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
         checks.integer("n_fine", self.n_fine, least=2)
-        checks.number("nugget", self.nugget, least=0)
+        nugget = checks.number("nugget", self.nugget, least=0)
         checks.choice("precision", self.precision, precisions.PRECISIONS)
         object.__setattr__(self, "n_fine", int(self.n_fine))  # of NumPy's numbers, plain ones
-        object.__setattr__(self, "nugget", float(self.nugget))
+        object.__setattr__(self, "nugget", nugget)
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
             raise ValueError('precision "mixed" needs a radial kernel of kflow; use "float32"')
 

@@ -85,7 +85,7 @@ def replicas(
     E[D] = 0, so the mean of (flow - D) is the mean of the flow, with far less noise.
     """
     checks.number("eps", eps, above=0)
-    checks.integer("count", count, least=1)
+    checks.integer("count", count, least=1, most=10**7)
     checks.generator(rng)
     layers = _numbers_of_layers(layers)
     _within("the last layer", (max(layers) - 1) * eps, float(solution.t[-1]))

@@ -42,7 +42,7 @@ class Radial(ABC):
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            checks.number(name, value, above=0)
+            object.__setattr__(self, name, checks.number(name, value, above=0))
         least, most = checks.BANDWIDTHS
         checks.number("gamma", self.gamma, least=least, most=most)
 
@@ -74,7 +74,7 @@ class Radial(ABC):
         if len(x) < 2:
             raise ValueError(f"x must hold at least 2 points to have a distance, not {len(x)}")
         gamma2 = mean_squared_distance(x)
-        if gamma2 == 0:
+        if gamma2 == 0 or not (x != x[0]).any():  # the mean of equal points is rounded, too
             raise ValueError("all points of x coincide, so no bandwidth fits them; give gamma")
         return cls(gamma=math.sqrt(gamma2), **shape)
 

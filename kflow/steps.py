@@ -16,7 +16,7 @@ class Constant:
     eps: float
 
     def __post_init__(self):
-        checks.number("eps", self.eps, above=0)
+        object.__setattr__(self, "eps", checks.number("eps", self.eps, above=0))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -33,7 +33,7 @@ class MaxDisplacement:
     delta: float
 
     def __post_init__(self):
-        checks.number("delta", self.delta, above=0)
+        object.__setattr__(self, "delta", checks.number("delta", self.delta, above=0))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -51,7 +51,7 @@ class RelativeDisplacement:
     delta: float
 
     def __post_init__(self):
-        checks.number("delta", self.delta, above=0)
+        object.__setattr__(self, "delta", checks.number("delta", self.delta, above=0))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""

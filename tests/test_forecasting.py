@@ -169,6 +169,7 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
             ValueError,
             "NaN .*at 1 times",
         ),
+        (lambda: scale_of([1.0, 1e300]), ValueError, r"at most 1e\+100, but it reaches 1e\+300"),
         (lambda: valid_time(ONES, ONES, 0.0), ValueError, "scale must be a positive number"),
         (lambda: valid_time(ONES, ONES, [1.0] * 3), ValueError, "scale must be a positive number"),
         (lambda: valid_time(ONES, ONES, 1.0, dt=math.nan), ValueError, "dt must be finite"),

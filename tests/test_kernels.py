@@ -112,6 +112,10 @@ def test_distances_do_not_depend_on_the_origin(clouds):
         (lambda x: kflow.Gaussian(1.0)(x * math.nan, x), "x must be finite, but row 0"),
         (lambda x: kflow.Gaussian.for_points(x[:1]), "at least 2 points"),
         (lambda x: kflow.Gaussian.for_points(x[[0, 0]]), "all points of x coincide"),
+        (
+            lambda x: kflow.Gaussian.for_points(torch.full((7, 1), 0.1).double()),
+            "all points of x coincide",
+        ),
     ],
 )
 @pytest.mark.wrong_types
@@ -161,3 +165,11 @@ def test_half_precision_does_not_overflow(dtype):
 def test_a_bandwidth_is_found_of_points_that_carry_gradients(clouds):
     x = clouds[0]
     assert kflow.Gaussian.for_points(x.clone().requires_grad_()) == kflow.Gaussian.for_points(x)
+
+
+@pytest.mark.wrong_types
+def test_a_bandwidth_that_is_a_float32_tensor_costs_no_digits(clouds):
+    x = clouds[0]
+    for kernel in (kflow.Matern52, kflow.RationalQuadratic):
+        assert torch.equal(kernel(torch.tensor(0.5))(x, x), kernel(0.5)(x, x))
+    assert kflow.MaxDisplacement(torch.tensor(0.5)) == kflow.MaxDisplacement(0.5)

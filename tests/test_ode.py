@@ -310,6 +310,7 @@ def test_bad_times_are_refused(times, message):
         ({"kernel": lambda x, z: x @ z.T}, TypeError, "radial"),
         ({"expectation": MonteCarlo(0, torch.Generator())}, ValueError, "samples"),
         ({"expectation": "all"}, TypeError, r"expectation must be Exact\(\) or MonteCarlo"),
+        ({"expectation": MonteCarlo(10**30, torch.Generator())}, ValueError, "samples must be at"),
         ({"expectation": Exact(0)}, ValueError, "max_terms must be at least 1"),
     ],
 )

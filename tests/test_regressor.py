@@ -202,6 +202,8 @@ Y = X[:, 0]
         ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
         ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "x must have 4 columns"),
         ({}, X, np.array([b"a", b"b"] * 10), "y must hold numbers to be regressed"),
+        ({}, np.where(X == X[3, 1], 1e300, X), Y, r"X must be at most 1e\+100.*1e\+300"),
+        ({}, X, np.where(Y == Y[3], 1e300, Y), r"y must be at most 1e\+100.*1e\+300"),
         ({"random_state": 10**30}, X, Y, "random_state must be at most"),
     ],
 )
@@ -308,3 +310,11 @@ def test_a_full_disk_leaves_the_model_that_was_saved_before(tmp_path, monkeypatc
     with pytest.raises(OSError, match="could not be written to .*No space left.*free some space"):
         model.save(path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == before
+
+
+def test_a_saved_model_with_an_output_that_is_constant_is_read_again(tmp_path):
+    y = np.column_stack([Y, np.zeros(len(Y))])
+    model = kflow.KernelFlowRegressor(steps=1).fit(X, y)
+    model.save(tmp_path / "model.safetensors")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict(X)[:, 1], 0.0)

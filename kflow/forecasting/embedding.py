@@ -19,6 +19,11 @@ def as_series(values, name="series") -> Float[ndarray, "n d"]:
             f"{name} holds NaN or infinity at {len(bad)} times, the first is {bad[0]}; fill it in, "
             "or leave the time out and give `times`"
         )
+    if np.abs(values).max() > checks.LARGEST_LABEL:
+        raise ValueError(
+            f"{name} must be at most {checks.LARGEST_LABEL:g}, but it reaches "
+            f"{np.abs(values).max():g}, too large to be squared; take other units"
+        )
     return values
 
 
@@ -76,10 +81,8 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
     forecast are (T, d), or (starts, T, d), which gives (starts,); their first row is a time dt
     after the start. With an exponent the time is in units of 1 / exponent, the Lyapunov time.
     """
-    checks.number("threshold", threshold, above=0)
-    checks.number("dt", dt, above=0)
-    if exponent is not None:
-        checks.number("exponent", exponent, above=0)
+    threshold, dt = checks.number("threshold", threshold, above=0), checks.number("dt", dt, above=0)
+    exponent = 1.0 if exponent is None else checks.number("exponent", exponent, above=0)
     truth, forecast = floats("truth", truth), floats("forecast", forecast)
     if truth.shape != forecast.shape or truth.ndim not in (2, 3):
         raise ValueError(
@@ -93,7 +96,7 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
             f"{scale.tolist()}: scale_of(series) gives them, 0 for a variable that is constant"
         )
     error = np.sqrt((((forecast - truth) / scale) ** 2).mean(-1))
-    wrong = ~(error <= float(threshold))  # NaN too
+    wrong = ~(error <= threshold)  # NaN too
     first = np.where(wrong.any(-1), wrong.argmax(-1), wrong.shape[-1])
-    time = first * float(dt) * (1.0 if exponent is None else float(exponent))
+    time = first * dt * exponent
     return float(time) if time.ndim == 0 else time

@@ -36,7 +36,7 @@ class System:
         checks.integer("n", n, least=1, most=10**9)
         checks.integer("seed", seed, least=0)
         checks.integer("transient", transient, least=0, most=10**9)
-        checks.number("spread", spread, least=0)
+        spread = checks.number("spread", spread, least=0)
         state = np.array(self.near)
         state = state * (1 + spread * np.random.default_rng(seed).uniform(-1, 1, state.shape))
         states = np.empty((n, state.size))
@@ -54,15 +54,14 @@ class System:
 
 def logistic(r: float = 4.0) -> System:
     r"""$x \mapsto r x (1 - x)$ on [0, 1]; at r = 4 the exponent is ln 2."""
-    checks.number("r", r)
+    r = checks.number("r", r)
     exponent = float(np.log(2)) if r == 4 else None
     return System("logistic map", lambda x: r * x * (1 - x), (0.3,), exponent=exponent)
 
 
 def henon(a: float = 1.4, b: float = 0.3) -> System:
     r"""$(x, y) \mapsto (1 - a x^2 + y,\ b x)$."""
-    checks.number("a", a)
-    checks.number("b", b)
+    a, b = checks.number("a", a), checks.number("b", b)
 
     def step(s):
         x, y = s[..., 0], s[..., 1]
@@ -74,8 +73,8 @@ def henon(a: float = 1.4, b: float = 0.3) -> System:
 
 def lorenz63(dt: float = 0.05, sigma=10.0, rho=28.0, beta=8 / 3) -> System:
     """Lorenz's three equations of convection, by the classical Runge-Kutta method; dt <= 100."""
-    for name, value in (("sigma", sigma), ("rho", rho), ("beta", beta)):
-        checks.number(name, value)
+    sigma, rho = checks.number("sigma", sigma), checks.number("rho", rho)
+    beta = checks.number("beta", beta)
 
     def velocity(s):
         x, y, z = s[..., 0], s[..., 1], s[..., 2]
@@ -91,7 +90,7 @@ def lorenz63(dt: float = 0.05, sigma=10.0, rho=28.0, beta=8 / 3) -> System:
 def lorenz96(variables: int = 8, dt: float = 0.05, forcing: float = 8.0) -> System:
     r"""$\dot x_i = (x_{i+1} - x_{i-2})\,x_{i-1} - x_i + F$ on a ring, by the same method."""
     checks.integer("variables", variables, least=4, most=10**6)
-    checks.number("forcing", forcing)
+    forcing = checks.number("forcing", forcing)
     ahead, before, two = (np.roll(np.arange(variables), shift) for shift in (-1, 1, 2))
 
     def velocity(s):
@@ -102,8 +101,7 @@ def lorenz96(variables: int = 8, dt: float = 0.05, forcing: float = 8.0) -> Syst
 
 
 def _flow(name, velocity, near, dt, exponent) -> System:
-    checks.number("dt", dt, above=0, most=100)
-    dt = float(dt)
+    dt = checks.number("dt", dt, above=0, most=100)
     steps = max(1, round(dt / 0.01))
     h = dt / steps
 
@@ -133,8 +131,8 @@ def largest_exponent(
     its growth is returned. `step` maps states (2, d) to states (2, d).
     """
     checks.integer("steps", steps, least=1, most=10**9)
-    checks.number("dt", dt, above=0)
-    checks.number("separation", separation, above=0)
+    dt = checks.number("dt", dt, above=0, least=1e-100)
+    separation = checks.number("separation", separation, above=0)
     state = np.atleast_1d(floats("start", start))
     offset = np.full(state.shape, separation / state.size**0.5)
     total, counted = 0.0, 0

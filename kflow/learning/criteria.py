@@ -177,4 +177,4 @@ def _check_draws(criterion):
     if criterion.n_fine is not None:
         checks.integer("n_fine", criterion.n_fine, least=2)
     if hasattr(criterion, "halves"):
-        checks.integer("halves", criterion.halves, least=1)
+        checks.integer("halves", criterion.halves, least=1, most=10**6)

@@ -143,7 +143,7 @@ class Polynomial(ParametricKernel):
     def __init__(self, n_features: int, degree: int = 2, gamma=None, bounds=BOUNDS):
         super().__init__()
         checks.integer("n_features", n_features, least=1, most=MOST)
-        checks.integer("degree", degree, least=1)
+        checks.integer("degree", degree, least=1, most=1000)
         self.degree, self.columns = degree, n_features
         gamma = math.sqrt(n_features) if gamma is None else gamma
         self._gamma = Positive("gamma", gamma, bounds, n_features)
@@ -154,7 +154,14 @@ class Polynomial(ParametricKernel):
         return self._gamma()
 
     def gram(self, x, z):  # noqa: D102
-        return (1 + (x / self.gamma.square()) @ z.to(torch.float64).mT) ** self.degree
+        base = 1 + (x / self.gamma.square()) @ z.to(torch.float64).mT
+        largest = float(base.detach().abs().max()) if base.numel() else 0.0
+        if largest > 1 and self.degree * math.log10(largest) > 300:
+            raise ValueError(
+                f"points are too large for degree {self.degree}: {largest:.3g} to that power is no "
+                "number; standardise the features, or take a lower degree"
+            )
+        return base**self.degree
 
     def diagonal(self, x):  # noqa: D102
         return (1 + (x / self.gamma).square().sum(1)) ** self.degree

@@ -16,6 +16,7 @@ from kflow.learning.descent import Descent, History, LearningWarning, Settings
 from kflow.learning.nugget import LARGEST, SMALLEST, loo_nugget
 from kflow.learning.parametric import Frozen, ParametricKernel, Positive
 
+MOST = 10**9  # steps, and what is counted beside them
 # bounds that say something of the data: a feature that does not matter, labels without noise
 EXPECTED = re.compile(r"gamma\S* at its upper bound|nugget at its lower bound")
 
@@ -77,8 +78,8 @@ def learn(
     _check(kernel, x, y, criterion, nugget, learn_nugget, lr, rng)
     counts = dict(games=games, check_every=check_every, patience=patience, starts=starts)
     for name, value in counts.items():
-        checks.integer(name, value, least=1)
-    checks.integer("steps", steps, least=0)
+        checks.integer(name, value, least=1, most=MOST)
+    checks.integer("steps", steps, least=0, most=MOST)
     x, y = checks.wide(x.detach()), checks.wide(y.detach())
     y = y[:, (y != y[0]).any(0)]  # a constant output has no scale
     seeds = torch.randint(2**62, (games,), generator=rng, device="cpu").tolist()

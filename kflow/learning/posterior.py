@@ -124,11 +124,15 @@ def condition(
 
 
 def _amplitude(value, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
-    """One positive number for each output."""
-    found = numbers("amplitude", value)
-    if found.numel() not in (1, y.shape[1]) or not ((found > 0) & found.isfinite()).all():
-        raise ValueError(
-            f"amplitude must be one positive number, or {y.shape[1]}, one for each output, not "
-            f"{value!r}"
-        )
-    return found.reshape(-1).expand(y.shape[1]).to(y)
+    """A number for each output, from 1e-100 to 1e100; or 0, of labels that are all 0."""
+    found = numbers("amplitude", value).reshape(-1).to(y)
+    outputs = y.shape[1]
+    if found.numel() in (1, outputs):
+        found = found.expand(outputs)
+        nothing = (found == 0) & (y == 0).all(0)
+        if (nothing | found.log10().abs().le(100)).all():
+            return found
+    raise ValueError(
+        f"amplitude must be one number from 1e-100 to 1e100, or {outputs}, one for each output, "
+        f"not {value!r}"
+    )

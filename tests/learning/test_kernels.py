@@ -241,6 +241,8 @@ X = torch.ones(5, 3)
         (lambda: Polynomial(3)(X, X[:, :2]), "z must have 3 columns"),
         (lambda: ARD(kflow.Gaussian, 3).freeze()(X * math.nan), "x must be finite"),
         (lambda: ARD(kflow.Gaussian, 2) + Linear(3), "made for 2 and 3 features"),
+        (lambda: Polynomial(3, 400)(100 * X), "too large for degree 400: .* to that power"),
+        (lambda: Polynomial(3, 10**30), "degree must be at most 1000"),
         (lambda: ARD(kflow.Gaussian, 2**63), "n_features must be at most 1000000"),
         (lambda: Isotropic(bounds=(1,)), r"bounds of gamma must be two numbers.* not \(1,\)"),
         (lambda: Isotropic(bounds=None), "bounds of gamma must be two numbers.* not None"),

@@ -1,1 +1,1 @@
-"""What is promised, counted: hostile inputs and files, faults, long runs. `python -m tests.stress`."""
+"""What is promised, tried and counted: hostile inputs and files, faults, long runs, mutants."""

@@ -82,7 +82,7 @@ class Draw:
         return 0.0 if self.random.random() < 0.3 else self.number(name, 1e-6, 1.0)
 
     def integer(self, name, low, high, hostile=INTEGERS):
-        """An integer from low to high; or a hostile one, of which those too large are below 2^30."""
+        """An integer from low to high; or a hostile one."""
         if self.odd():
             return self._say(name, self.pick([*hostile, low - 1, high + 1]))
         return self.random.randint(low, high)
