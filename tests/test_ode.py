@@ -245,13 +245,24 @@ def test_the_solution_can_be_read_between_its_times_and_at_time_zero():
         solution(-0.1)
     several = ode.solve(x, [0.2, 0.4, 1.0])
     torch.testing.assert_close(several(0.7), solution(0.7), rtol=0, atol=1e-7)
-    assert "games" not in repr(ode) and "dense" not in repr(solution)
+
+
+def test_a_rule_is_shown_the_points_and_minus_the_gradient():
+    x, y = roll(4)
+
+    def rule(z, g):
+        return 1.0 + (z * g).sum()
+
+    ode = EffectiveODE(KERNEL, y, 2, 0.1, step=rule)
+    expected = mean_over_games(KERNEL, x, y, 2, 0.1, x, rule)
+    torch.testing.assert_close(ode.velocity(x), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_solution_is_read_within_its_times_at_the_training_points():
     x, ode = small()
     solution = ode.solve(x, [0.1, 0.2, 0.5], at=x[:1] + 0.1)
     assert torch.equal(solution(0.0), x)
+    assert "games" not in repr(ode) and "dense" not in repr(solution)
     for t, points in zip(solution.t, solution.points, strict=True):
         torch.testing.assert_close(solution(float(t)), points, rtol=0, atol=1e-12)
     for t in (-0.01, 0.51, 0.9):

@@ -19,8 +19,7 @@ def diagonal(kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return torch.ones(len(x), dtype=x.dtype, device=x.device)
     if hasattr(kernel, "diagonal"):
         return kernel.diagonal(x)
-    parts = [kernel(part, part).diagonal() for part in x.split(64)]
-    return torch.cat(parts) if parts else x.new_zeros(0)
+    return torch.cat([kernel(part, part).diagonal() for part in x.split(64)])
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Posterior:
 
     def mean(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """The mean at new points, which is `interpolate`'s."""
-        return self._blocks(x_new, lambda k, _: k @ self.coefficients, self.y.shape[1])
+        return self._blocks(x_new, lambda k, _: k @ self.coefficients)
 
     def std(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Float[Tensor, "m c"]:
         """The standard deviation at new points; of a new label with noise=True."""
@@ -53,7 +52,7 @@ class Posterior:
             left = (diagonal(self.kernel, block) - half.square().sum(0)).clamp_min(0)
             return (left + noise * self.nugget)[:, None] * self.amplitude
 
-        return self._blocks(x_new, variance, self.y.shape[1]).sqrt()
+        return self._blocks(x_new, variance).sqrt()
 
     def covariance(self, x_new: Float[Tensor, "m d"], noise: bool = False) -> Tensor:
         """The covariance of the values at new points, (c, m, m); of labels with noise=True."""
@@ -93,12 +92,11 @@ class Posterior:
         log_determinant = 2 * self.factor.diagonal().log().sum() + n * amplitude.log()
         return -0.5 * (energy + log_determinant + n * math.log(2 * math.pi))
 
-    def _blocks(self, x_new, value, columns) -> Tensor:
+    def _blocks(self, x_new, value) -> Tensor:
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
         x_new = checks.wide(x_new).to(self.x.device)
         with torch.no_grad():
-            parts = [value(self.kernel(b, self.x), b) for b in x_new.split(BLOCK)]
-        return torch.cat(parts) if parts else self.y.new_zeros(0, columns)
+            return torch.cat([value(self.kernel(b, self.x), b) for b in x_new.split(BLOCK)])
 
 
 def condition(

@@ -187,6 +187,15 @@ def test_an_odd_number_of_points_is_used_whole_but_for_halves():
     torch.testing.assert_close(MarginalLikelihood()(kernel, x, y, NUGGET, seeded()), expected)
 
 
+@pytest.mark.parametrize("criterion", [Rho(), HiddenHalf()], ids=repr)
+def test_of_an_odd_number_of_points_one_is_left_out_where_halves_are_made(criterion):
+    x, y = points(21)
+    kernel, rng = ARD(kflow.Gaussian, 3), seeded()
+    kept = torch.randperm(21, generator=rng)[:20]
+    expected = criterion(kernel, x[kept], y[kept], NUGGET, rng)
+    torch.testing.assert_close(criterion(kernel, x, y, NUGGET, seeded()), expected)
+
+
 def several_halves(count, n=20, seed=0):
     rng = seeded(seed)
     orders = [torch.randperm(n, generator=rng) for _ in range(count)]

@@ -172,6 +172,8 @@ def test_without_noise_the_error_bar_at_an_old_point_is_zero_and_never_nan():
     x, y = points(40)
     posterior = condition(kflow.Gaussian(3.0), x, y, 1e-12)
     assert float(posterior.std(x).max()) < 1e-4 * float(posterior.amplitude.sqrt().max())
+    sure = condition(kflow.Gaussian(1.0), x, y, 0.0)
+    assert float(sure.std(x).max()) < 1e-6 * float(sure.amplitude.sqrt().max())
     twice = torch.cat([x[:3], x[:3], x[:1] + 1])
     draws = posterior.sample(twice, 2, torch.Generator().manual_seed(0))
     torch.testing.assert_close(draws[:, :3], y[:3].expand(2, -1, -1), rtol=0, atol=1e-2)

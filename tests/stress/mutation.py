@@ -336,10 +336,12 @@ def main():
     modules = old | {name: {"of": of[name]} | found[name] for name in found}
     if given.again:
         for name, now in found.items():
-            modules[name] = old[name] | {
-                "killed": old[name]["mutants"] - len(now["survivors"]),
+            gone = len(old[name]["survivors"]) - now["mutants"]  # with the code that was deleted
+            tried = old[name]["mutants"] - max(gone, 0)
+            modules[name] |= {
+                "mutants": tried,
+                "killed": tried - len(now["survivors"]),
                 "timed_out": old[name]["timed_out"] + now["timed_out"],
-                "survivors": now["survivors"],
             }
     for name, found in modules.items():
         print(f"{name}: {found['killed']} of {found['mutants']} killed, of {found['of']} mutants")
