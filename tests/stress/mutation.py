@@ -372,6 +372,7 @@ def _prepare(count: int):
         one = torch.ones(1, dtype=torch.float64, requires_grad=True)
         torch.testing.assert_close(one, one)
         torch.autograd.gradcheck(torch.vmap(torch.exp), one)
+        torch.optim.Adam([one]).zero_grad()
     checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
     jaxtyping.install_import_hook(["kflow"], checker)
 
