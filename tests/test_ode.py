@@ -364,11 +364,11 @@ def test_every_evaluation_is_counted(monkeypatch):
         return velocity(*given)
 
     monkeypatch.setattr(EffectiveODE, "velocity", counted)
-    spent = ode.solve(x, 0.5).evaluations
+    spent = ode.solve(x, 0.05).evaluations
     assert spent == len(calls) - 1  # one more looks at the start
-    assert ode.solve(x, 0.5, max_evaluations=spent).evaluations == spent
+    assert ode.solve(x, 0.05, max_evaluations=spent).evaluations == spent
     with pytest.raises(IntegrationFailed, match=f"{spent - 1} evaluations"):
-        ode.solve(x, 0.5, max_evaluations=spent - 1)
+        ode.solve(x, 0.05, max_evaluations=spent - 1)
 
 
 def test_a_failure_tells_where_the_training_points_were(monkeypatch):
