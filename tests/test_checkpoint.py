@@ -282,8 +282,16 @@ def test_a_full_disk_is_said_by_the_layers_that_are_kept(tmp_path, monkeypatch):
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, also where these tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_layer_saves_and_says_how_to_go_on(tmp_path, number, capsys):
+def test_a_signal_ends_the_layer_saves_and_says_how_to_go_on(tmp_path, number, capsys, heard):
     path, before = tmp_path / "flow.safetensors", signal.getsignal(number)
 
     def observe(state):
@@ -310,7 +318,7 @@ def test_a_signal_ends_the_layer_saves_and_says_how_to_go_on(tmp_path, number, c
     assert torch.equal(resumed.points, go(observe=lambda state: None).points)
 
 
-def test_without_a_checkpoint_ctrl_c_interrupts_at_once():
+def test_without_a_checkpoint_ctrl_c_interrupts_at_once(heard):
     seen = []
 
     def observe(state):

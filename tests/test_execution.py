@@ -175,7 +175,16 @@ def test_outside_of_a_checkout_the_cure_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "\x00", "[" * 100_000, '{"cells": 3, "nbformat": 4}']
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "\x00",
+        "[" * 100_000,
+        '{"cells": 3, "nbformat": 4}',
+        '{"cells": [{}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    ],
 )
 def test_a_file_that_is_no_notebook_is_refused(tmp_path, text):
     path = tmp_path / "x.ipynb"

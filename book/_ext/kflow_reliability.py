@@ -52,7 +52,11 @@ def summary():
         if told:
             cost = f"{told['seconds'] / 60:.0f} minutes on {told['cpu']}"
             rows.append([part, told["tried"], told["seed"], len(told["found"]), cost])
-    return ["part", "cases", "seed", "faults left", "time"], rows
+            rows += [
+                [f"{part}, before the last cures", run["tried"], run["seed"], run["found"], "–"]
+                for run in told.get("earlier", [])
+            ]
+    return ["part", "cases", "seed", "kinds of faults", "time"], rows
 
 
 def counts(part):

@@ -76,6 +76,7 @@ def learn(
         raise RuntimeError("learn follows gradients, which inference mode has none of; leave it")
     criterion = Rho() if criterion is None else criterion
     _check(kernel, x, y, criterion, nugget, learn_nugget, lr, rng)
+    nugget, lr = float(nugget), float(lr)
     counts = dict(games=games, check_every=check_every, patience=patience, starts=starts)
     for name, value in counts.items():
         checks.integer(name, value, least=1, most=MOST)

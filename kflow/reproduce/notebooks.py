@@ -34,7 +34,10 @@ def read(path):
         import nbformat
 
     try:
-        return nbformat.read(path, as_version=4)
+        found = nbformat.read(path, as_version=4)
+        for cell in found.cells:  # what is not valid is read all the same
+            str(cell.cell_type + cell.source)
+        return found
     except OSError:
         raise
     except Exception as error:  # of many classes, some not of nbformat

@@ -214,3 +214,14 @@ def test_learning_follows_gradients_whatever_is_set_around_it():
         assert learned() == free
     with torch.inference_mode(), pytest.raises(RuntimeError, match="inference mode"):
         learned()
+
+
+@pytest.mark.wrong_types
+def test_a_nugget_that_is_a_tensor_is_the_number_that_it_is():
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    nuggets = [
+        learn(ARD(kflow.Gaussian, 2), x, x[:, :1], nugget=nugget, learn_nugget=False, steps=1,
+              refit_nugget=False, rng=torch.Generator().manual_seed(0)).nugget
+        for nugget in (0.5, torch.tensor(0.5))
+    ]  # fmt: skip
+    assert nuggets == [0.5, 0.5]

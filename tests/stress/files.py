@@ -139,7 +139,8 @@ class Images:
 
     def read(self, folder):
         return [
-            data.parse_idx(data.read_checked(path, self.key)) for path in sorted(folder.iterdir())
+            data.parse_idx(data.read_checked(folder / name, self.key))
+            for name in ("labels", "labels.gz", "labels.xz")
         ]
 
 
@@ -366,7 +367,7 @@ def _header(path, draw, outside):
         name = draw.choice(sorted(tensors))
         tensors[name] = draw.choice(
             [
-                tensors[name][:0],
+                tensors[name].reshape(-1)[:0],
                 tensors[name] * float("nan"),
                 torch.zeros(3),
                 torch.ones(2, 2).long(),
