@@ -22,7 +22,7 @@ def validated(estimator, X, y="no_validation", **options):  # noqa: N803
     given, found = X, validate_data(estimator, X, y, dtype=REAL, ensure_all_finite=False, **options)
     X = found[0] if isinstance(found, tuple) else found  # noqa: N806
     finite_rows("X", given, "leave them out, or fill them in with sklearn.impute.SimpleImputer", X)
-    if X.size and np.abs(X).max() > checks.LARGEST_LABEL:
+    if X.size and float(np.abs(X).max()) > checks.LARGEST_LABEL:
         raise ValueError(
             f"X must be at most {checks.LARGEST_LABEL:g}, but it reaches {np.abs(X).max():g}, too "
             "large to be squared; take other units"
@@ -79,7 +79,7 @@ def floats(y) -> np.ndarray:
         found = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers to be regressed: {error}") from None
-    if np.abs(found).max() > checks.LARGEST_LABEL:
+    if float(np.abs(found).max()) > checks.LARGEST_LABEL:
         raise ValueError(
             f"y must be at most {checks.LARGEST_LABEL:g}, but it reaches {np.abs(found).max():g}"
         )

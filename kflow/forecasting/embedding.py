@@ -19,7 +19,7 @@ def as_series(values, name="series") -> Float[ndarray, "n d"]:
             f"{name} holds NaN or infinity at {len(bad)} times, the first is {bad[0]}; fill it in, "
             "or leave the time out and give `times`"
         )
-    if np.abs(values).max() > checks.LARGEST_LABEL:
+    if float(np.abs(values).max()) > checks.LARGEST_LABEL:
         raise ValueError(
             f"{name} must be at most {checks.LARGEST_LABEL:g}, but it reaches "
             f"{np.abs(values).max():g}, too large to be squared; take other units"
