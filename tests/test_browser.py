@@ -27,7 +27,7 @@ def visit(site, report, names, settings):
 
 def read(process, report):
     """Wait for a visit; problems by page and setting."""
-    assert process.wait(timeout=900) == 0
+    assert process.wait(timeout=1800) == 0
     found = json.loads(report.read_text())
     return {(visit["page"], visit["setting"]): visit["problems"] for visit in found}
 

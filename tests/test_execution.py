@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import nbformat
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -146,6 +147,27 @@ def test_chapters_executed_at_once_share_the_cores(shelf, monkeypatch):
         made = execution.execute_all(["left", "right"], root=shelf, jobs=2)
         for done in made.values():
             assert f"threads {expected}\\n" in done.notebook.read_text()
+
+
+@pytest.mark.parametrize(("failures", "passes"), [(3, True), (4, False)])
+def test_a_kernel_whose_port_another_has_taken_is_started_again(
+    book, monkeypatch, failures, passes
+):
+    begun, execute = [], papermill.execute_notebook
+
+    def taken(*told, **options):
+        begun.append(told)
+        if len(begun) <= failures:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return execute(*told, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", taken)
+    if passes:
+        assert execution.execute("one", root=book, progress=False).done
+    else:
+        with pytest.raises(RuntimeError, match="died before replying"):
+            execution.execute("one", root=book, progress=False)
+    assert len(begun) == 4
 
 
 def test_lines_of_chapters_executed_at_once_cannot_run_into_each_other(book, monkeypatch):

@@ -13,6 +13,8 @@ from pathlib import Path
 from kflow import checks
 from kflow.paper.record import DECLARED
 
+STARTS = 4  # of a kernel, where others begin at the same time
+
 
 class ExecutionFailed(RuntimeError):
     """A notebook stopped at an error: `name`, `cell` (1 = first cell), `partial` (what it had)."""
@@ -78,7 +80,8 @@ def run(planned, bar: bool):
         notebook = running / f"{planned.name}.ipynb"
         try:
             with _environment(running / "output", planned.records):
-                papermill.execute_notebook(
+                _started(
+                    papermill.execute_notebook,
                     str(planned.source),
                     str(notebook),
                     planned.parameters,
@@ -104,6 +107,16 @@ def run(planned, bar: bool):
         (running / "execution.json").write_text(json.dumps(facts, indent=1) + "\n")
         shutil.rmtree(planned.folder, ignore_errors=True)
         os.replace(running, planned.folder)
+
+
+def _started(execute, *told, **options):
+    """Execute; again where the kernel could not begin, as another took its port before it."""
+    for left in reversed(range(STARTS)):
+        try:
+            return execute(*told, **options)
+        except RuntimeError as error:
+            if not left or "died before replying" not in str(error):
+                raise
 
 
 def _stopped(error, partial):

@@ -95,7 +95,7 @@ for (const setting of values.settings.split(',')) {
       try { sizes += (await response.body()).length } catch { /* a redirect or a cancelled request has none */ }
     })
     try {
-      await page.goto(`${server.url}/${name}`, { waitUntil: 'load' })
+      await page.goto(`${server.url}/${name}`, { waitUntil: 'load', timeout: 180_000 })  // of a busy machine
       await settle(page)
       problems.push(...await page.evaluate(inspect, MATHS.source))
       await page.evaluate(AXE)
