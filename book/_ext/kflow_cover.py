@@ -45,8 +45,9 @@ class Cover(SphinxDirective):
         data = picture(figure.folder / figure.record["data"]["file"])
         slug, alt = figure.record["slug"], figure.record["alt"]
         cover = nodes.container(classes=["cover"])
-        still = f"/_figures/{slug}/{slug}.png"
-        cover += nodes.image(uri=still, alt=alt, classes=["cover-still"])
+        for theme, name, _ in figure.images:
+            still = f"/_figures/{slug}/{name}"
+            cover += nodes.image(uri=still, alt=alt, classes=["cover-still", f"only-{theme}"])
         markup = MARKUP.format(alt=escape(alt), data=json.dumps(data))
         cover += nodes.raw("", markup, format="html")
         self.state.nested_parse(self.content, self.content_offset, cover)
