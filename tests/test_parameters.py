@@ -1,5 +1,7 @@
 """The parameters cell is the schema: names, types and ranges are read from it and held to."""
 
+import json
+
 import pytest
 
 from kflow.figures import parameter_file, parameters
@@ -150,5 +152,14 @@ def test_yaml_that_holds_no_parameters_is_refused(tmp_path, text):
 def test_a_file_that_is_no_notebook_has_no_parameters(tmp_path, text):
     path = tmp_path / "flow.ipynb"
     path.write_text(text)
+    with pytest.raises(ValueError, match="flow.ipynb is no notebook with parameters"):
+        parameters.of_notebook(path)
+
+
+@pytest.mark.parametrize("source", ["layers: int = (", "layers: int = '''", "layers: int = 1 +"])
+def test_a_cell_that_is_no_python_is_no_schema(tmp_path, source):
+    cell = {"metadata": {"tags": ["parameters"]}, "source": [source]}
+    path = tmp_path / "flow.ipynb"
+    path.write_text(json.dumps({"cells": [cell]}))
     with pytest.raises(ValueError, match="flow.ipynb is no notebook with parameters"):
         parameters.of_notebook(path)

@@ -23,6 +23,7 @@ Value = int | float | str | bool
 Schema = dict[str, "Parameter"]
 NO_SCHEMA = (
     ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError,
+    tokenize.TokenError,
 )  # fmt: skip
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 RANGE = re.compile(r"#\s*([\[(])\s*([^,\])]+),\s*([^,\])]+)([\])])\s*(.*)")

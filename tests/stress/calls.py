@@ -277,6 +277,8 @@ def _one_layer(kernel, n_fine, step, nugget, precision, x, y, rng, points):
     wide = x.detach().double().numpy()
     scale = max(1.0, np.abs(wide).max())
     g = -formulas.gradient(kernel, z, labels, sample.coarse, nugget)
+    if np.abs(g).max() < 1e-10:  # below the rounding of the sums whose difference it is
+        return None
     eps = float(step(z.detach().double(), torch.from_numpy(g)))
     moved = formulas.gram(kernel, x, z).astype(float) @ judge.solve(eps * g)
     sound = 2.3e-16 if precision == "float64" else 1.2e-7
