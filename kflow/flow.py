@@ -21,6 +21,7 @@ from kflow.engine import (
     precisions,
     transport,
 )
+from kflow.engine.observation import numbers_of_layers
 from kflow.interpolation import Kernel
 from kflow.kernels import Radial
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
@@ -159,8 +160,9 @@ class KernelFlow:
         Raises ValueError or TypeError on bad arguments, NotPositiveDefinite and FloatingPointError
         with the layer at which the flow broke, OSError where a checkpoint cannot be written.
         """
+        observed = tuple(sorted(set(numbers_of_layers("observe_at", observe_at))))
         task = Task(
-            self, x, y, layers, rng, carry, observe, _layers(observe_at), keep_layers,
+            self, x, y, layers, rng, carry, observe, observed, keep_layers,
             lookahead, checkpoint, checkpoint_every, progress, group,
         )  # fmt: skip
         Shards.of(0, group).together(task.check)
@@ -189,14 +191,3 @@ class KernelFlow:
                 observed=state.observed,
                 map=LearnedMap(self.kernel, run.frame, run.mixed, run.kept),
             )
-
-
-def _layers(observe_at) -> tuple[int, ...]:
-    """The layers to observe at, once each and in order."""
-    try:
-        found = list(observe_at)
-    except TypeError:
-        raise TypeError(f"observe_at must be a list of layers, not {observe_at!r}") from None
-    for layer in found:
-        checks.integer("each of observe_at", layer, least=0)
-    return tuple(sorted(set(found)))

@@ -16,6 +16,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from kflow import checks
+from kflow.engine.observation import numbers_of_layers
 from kflow.kernels import squared_distances
 from kflow.ode import EffectiveODE, Solution, increasing
 
@@ -87,7 +88,9 @@ def replicas(
     checks.number("eps", eps, above=0)
     checks.integer("count", count, least=1, most=10**7)
     checks.generator(rng)
-    layers = _numbers_of_layers(layers)
+    layers = numbers_of_layers("layers", layers)
+    if not layers or layers != sorted(set(layers)):
+        raise ValueError(f"layers must be increasing numbers of layers, one at least, not {layers}")
     _within("the last layer", (max(layers) - 1) * eps, float(solution.t[-1]))
     start = solution(0.0)
     flow = start.repeat(count, 1, 1)
@@ -103,18 +106,6 @@ def replicas(
         beside = beside + eps * (beside @ slope.T + single[which] - single.mean(0))
         flow = flow + eps * _moves(ode, flow, ode.games.pick(which))
     return Replicas(*map(torch.stack, zip(*kept, strict=True)))
-
-
-def _numbers_of_layers(layers) -> list[int]:
-    try:
-        layers = list(layers)
-    except TypeError:
-        raise TypeError(f"layers must be a list of numbers of layers, not {layers!r}") from None
-    for layer in layers:
-        checks.integer("each of layers", layer, least=0)
-    if not layers or layers != sorted(set(layers)):
-        raise ValueError(f"layers must be increasing numbers of layers, one at least, not {layers}")
-    return layers
 
 
 def _within(name: str, time: float, last: float):

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from kflow import checks
+
 
 class State(NamedTuple):
     """What an observer sees after `layer` layers: copies of the points, and rho, eps so far."""
@@ -37,3 +39,14 @@ def numbers_and_tensors(found, layer: int) -> dict:
                 f"return numbers and tensors"
             )
     return kept
+
+
+def numbers_of_layers(name: str, value) -> list[int]:
+    """The numbers of layers in a list; TypeError or ValueError where it holds anything else."""
+    try:
+        found = list(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a list of layers, not {value!r}") from None
+    for layer in found:
+        checks.integer(f"each of {name}", layer, least=0)
+    return found
