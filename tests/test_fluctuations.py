@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
+from scipy.linalg import expm
 
 from kflow.data import swiss_roll
-from kflow.fluctuations import linearise, replicas
+from kflow.fluctuations import Linearisation, linearise, replicas
 from kflow.kernels import Gaussian
 from kflow.ode import EffectiveODE
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +165,16 @@ def test_the_covariance_begins_at_zero_and_nothing_is_linearised_at_the_start_al
     ode, solution, _ = problem
     with pytest.raises(ValueError, match="last time of the solution must be above 0"):
         linearise(ode, ode.solve(solution(0.0), 0.0))
+
+
+def test_the_covariance_is_that_of_a_linear_process_of_constant_matrices():
+    rng = np.random.default_rng(0)
+    slope, root = rng.normal(size=(2, 4, 4))  # a slope that is not symmetric
+    nodes = np.linspace(0, 1.5, 4)
+    constant = [CubicSpline(nodes, np.stack([m] * 4)) for m in (slope, root @ root.T)]
+    for t, found in zip((0.5, 1.5), Linearisation(*constant).covariance([0.5, 1.5]), strict=True):
+        # Van Loan: the blocks of one exponential hold exp(A t)^T and the integral of the covariance
+        block = np.block([[-slope, root @ root.T], [np.zeros((4, 4)), slope.T]])
+        power = expm(block * t)
+        expected = power[4:, 4:].T @ power[:4, 4:]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
