@@ -88,7 +88,7 @@ class KernelFlowClassifier(
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class only, {self.classes_[0]!r}; a classifier needs at least two"
+                f"y holds one class only, {self.classes_.tolist()[0]!r}; a classifier needs at least two"
             )
         x = inputs.tensor(X, self.device)
         one_hot = torch.eye(len(self.classes_), dtype=x.dtype, device=x.device)[labels]
