@@ -1,3 +1,4 @@
+import os
 from typing import NamedTuple
 
 import jaxtyping
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from kflow.engine import precisions
+from kflow.reproduce.notebooks import cores
 
 PRECISIONS = {
     "cpu": ("float64", "float32", "mixed"),
@@ -17,6 +19,13 @@ PRESENT = {
     "mps": torch.backends.mps.is_available(),
 }
 LACKING = {"cuda": "no CUDA device", "mps": "no Apple GPU"}
+
+
+def pytest_configure():
+    """What a worker starts gets its share of the cores: threads beyond them wait for each other."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
 
 
 @pytest.hookimpl(wrapper=True)
