@@ -147,6 +147,7 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     y_hat, z_hat = _coefficients(energies, coarse)
     w = torch.cat([z_hat, -kept * y_hat], -1) @ torch.cat([z_hat, y_hat.expand_as(z_hat)], -1).mT
     v = w.mul_(kernel.slope(r2)).mul_(4 / energies.fine[..., None, None])
+    v.diagonal(dim1=-2, dim2=-1).zero_()  # else its rounding is all there is of points far apart
     gradient = v.sum(-1, keepdim=True) * z - v @ z
     return Played(1 - kept[..., 0, 0], gradient, energies.factor, energies.inverse)
 

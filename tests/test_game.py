@@ -111,6 +111,21 @@ def test_rho_is_zero_when_nothing_is_hidden_and_one_when_the_kept_labels_are_zer
     assert float(kflow.rho(kernel, z, y, coarse)) == 1
 
 
+@pytest.mark.parametrize("apart", [4.0, 8.0, 20.0])
+def test_the_gradient_of_points_far_apart_keeps_its_digits(apart, device):
+    z = torch.tensor([[3.0, 1.0], [3.0 + apart, 1.0]], dtype=torch.float64, device=device)
+    a, b = 2.0, 3.0
+    k = math.exp(-(apart**2))
+    energy = (a**2 + b**2 - 2 * k * a * b) / (1 - k**2)
+    slope = 2 * a**2 * (k * (a**2 + b**2 - 2 * k * a * b) - a * b * (1 - k**2))
+    slope /= (energy * (1 - k**2)) ** 2  # of rho = 1 - a^2 / energy, by k
+    y = torch.tensor([[a], [b]], dtype=torch.float64, device=device)
+    coarse = torch.tensor([0], device=device)
+    _, gradient = kflow.rho_and_gradient(kflow.Gaussian(1.0), z, y, coarse)
+    assert float(gradient[1, 0]) == pytest.approx(slope * -2 * apart * k, rel=1e-12, abs=0)
+    assert float(gradient[0, 0]) == -float(gradient[1, 0])
+
+
 def test_the_gradient_pushes_nothing_as_a_whole(device):
     # a radial kernel sees differences only, so the gradients sum to zero
     z, y, coarse = batch(6, device=device)
