@@ -86,12 +86,18 @@ class LearnedMap:
     layers: Iterable[Layer] | None
 
     def __call__(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
-        """F(x), by the layers."""
+        """F(x), by the layers; FloatingPointError where a point does not stay finite."""
         cloud = self.frame.take(x.detach())
         with precisions.ieee():
             for kept in self.layers or ():  # a folder gives them back on the CPU
                 layer = Layer(*(part.to(cloud.points) for part in kept))
                 transport.move(cloud.points, cloud.away, [layer], self.kernel, self.mixed)
+        lost = ~torch.isfinite(cloud.points).all(dim=1)
+        if lost.any():
+            raise FloatingPointError(
+                f"row {int(lost.nonzero()[0])} became NaN or infinite on its way through the "
+                "layers: is the kernel finite there?"
+            )
         return cloud.full()
 
 

@@ -222,6 +222,23 @@ def test_zero_layers_return_the_points(data, place):
     assert torch.equal(flow(precision=place.precision).run(x, y, 0, seed()).points, x)
 
 
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_carried_and_new_points_that_do_not_stay_finite_are_refused(data, checkpointed, tmp_path):
+    x, y = data
+    far = torch.full((2, x.shape[1]), 200.0, dtype=x.dtype)
+    far[0] = 0
+
+    def kernel(a, b):
+        return torch.where(a[:, :1] > 100, math.nan, torch.exp(-(torch.cdist(a, b) ** 2)))
+
+    moved = kflow.KernelFlow(kernel, 10, kflow.MaxDisplacement(0.1), 1e-2)
+    path = tmp_path / "flow" if checkpointed else None
+    with pytest.raises(FloatingPointError, match="at layer 3 the points became NaN"):
+        moved.run(x, y, 3, seed(), carry=far, checkpoint=path)
+    with pytest.raises(FloatingPointError, match="row 1 became NaN or infinite on its way"):
+        moved.run(x, y, 3, seed(), keep_layers=True).transform(far)
+
+
 def test_a_broken_flow_names_its_layer(data, device):
     x, y = (part.to(device) for part in data)
     with pytest.raises(kflow.NotPositiveDefinite, match=r"at layer 0: .*rows [01] and [01] of x"):

@@ -51,12 +51,17 @@ class Identity:
         return self.data | self.settings | {"observe_at": seen}
 
 
-def save(checkpoint, identity: Identity, state, shards: Shards):
-    """Write the state; refuse to keep one that holds NaN."""
+def refuse_broken(state, shards: Shards):
+    """Raise Broken where a point, moved or carried, of any rank is no longer finite."""
     clouds = (state.training.points, state.carried.points)
     broken = torch.stack([~torch.isfinite(points).all() for points in clouds])
     if shards.any(broken).any():
         raise Broken(state.layer, "the points")
+
+
+def save(checkpoint, identity: Identity, state, shards: Shards):
+    """Write the state; one that holds NaN is refused."""
+    refuse_broken(state, shards)
     tensors = {
         "points": state.training.points,
         "carried": state.carried.points,
