@@ -85,7 +85,7 @@ def replicas(
     Beside each, D' = D + eps (A D + v_game(F) - v(F)) along the solution F(t), with the same games:
     E[D] = 0, so the mean of (flow - D) is the mean of the flow, with far less noise.
     """
-    checks.number("eps", eps, above=0)
+    eps = checks.number("eps", eps, above=0)
     checks.integer("count", count, least=1, most=10**7)
     checks.generator(rng)
     layers = numbers_of_layers("layers", layers)

@@ -48,7 +48,7 @@ class EffectiveODE:
     def __post_init__(self):
         checks.matrix("y", self.y, largest=checks.LARGEST_LABEL)
         checks.batch_size(self.n_fine, len(self.y))
-        checks.number("nugget", self.nugget, least=0)
+        object.__setattr__(self, "nugget", checks.number("nugget", self.nugget, least=0))
         if not isinstance(self.kernel, Radial):
             raise TypeError(f"kernel must be radial, such as Gaussian(gamma), not {self.kernel!r}")
         if not isinstance(self.expectation, Exact | MonteCarlo):
@@ -116,8 +116,8 @@ class EffectiveODE:
         """
         start, other = self._checked(x, at)
         t = increasing(t)
-        checks.number("rtol", rtol, least=1e-13)
-        checks.number("atol", atol, above=0)
+        rtol = checks.number("rtol", rtol, least=1e-13)
+        atol = checks.number("atol", atol, above=0)
         checks.choice("method", method, METHODS)
         checks.integer("max_evaluations", max_evaluations, least=1)
         n, d = x.shape
@@ -182,7 +182,7 @@ class Solution:
 
     def __call__(self, t: float) -> Float[Tensor, "n d"]:
         """The training points at a time 0 <= t <= the last one, by scipy's dense output."""
-        checks.number("t", t)
+        t = checks.number("t", t)
         if not 0 <= t <= float(self.t[-1]) * (1 + 1e-12):
             raise ValueError(f"t must lie in 0 .. {float(self.t[-1])}, the solved range, not {t}")
         _, n, d = self.points.shape

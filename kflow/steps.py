@@ -9,6 +9,11 @@ from torch import Tensor
 from kflow import checks
 
 
+def _size(name: str, value) -> float:
+    """A positive number that times a speed, or over one, is finite."""
+    return checks.number(name, value, above=0, most=checks.LARGEST)
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same eps at every layer, in units of x^2 per unit of rho: the rule of the talk's ODE."""
@@ -16,7 +21,7 @@ class Constant:
     eps: float
 
     def __post_init__(self):
-        object.__setattr__(self, "eps", checks.number("eps", self.eps, above=0))
+        object.__setattr__(self, "eps", _size("eps", self.eps))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -33,7 +38,7 @@ class MaxDisplacement:
     delta: float
 
     def __post_init__(self):
-        object.__setattr__(self, "delta", checks.number("delta", self.delta, above=0))
+        object.__setattr__(self, "delta", _size("delta", self.delta))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -51,7 +56,7 @@ class RelativeDisplacement:
     delta: float
 
     def __post_init__(self):
-        object.__setattr__(self, "delta", checks.number("delta", self.delta, above=0))
+        object.__setattr__(self, "delta", _size("delta", self.delta))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""

@@ -185,8 +185,10 @@ def test_columns_of_one_name_are_refused():
         dict(centre=torch.zeros(7)),
         dict(z=torch.zeros(1, 2, 2)),
         dict(coefficients=torch.zeros(3, 3)),
+        dict(constants=torch.zeros(2, 2)),  # one new point fits these, two do not
     ],
 )
+@pytest.mark.wrong_types
 def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
     X, y = make_moons(20, random_state=0)  # noqa: N806
     path = tmp_path / "model.safetensors"

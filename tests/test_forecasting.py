@@ -169,6 +169,8 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
             ValueError,
             "NaN .*at 1 times",
         ),
+        (lambda: embed([1.0, 2.0], np.int64(2), 10**30), ValueError, "gap must be at most 10000"),
+        (lambda: embed([1.0, 2.0], 2**63 - 1, np.int64(4)), ValueError, "delays must be at most"),
         (lambda: scale_of([1.0, 1e300]), ValueError, r"at most 1e\+100, but it reaches 1e\+300"),
         (lambda: valid_time(ONES, ONES, 0.0), ValueError, "scale must be a positive number"),
         (lambda: valid_time(ONES, ONES, [1.0] * 3), ValueError, "scale must be a positive number"),

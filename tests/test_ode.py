@@ -413,6 +413,15 @@ def test_bad_settings_of_the_integration_are_refused(change, error, message):
 
 
 @pytest.mark.wrong_types
+def test_a_tolerance_that_is_a_tensor_is_the_number_that_it_is():
+    x, y = roll()
+    ode = EffectiveODE(KERNEL, y, 4, nugget=torch.tensor(0.5))
+    one, other = (ode.solve(x, 0.1, rtol=r, atol=r) for r in (torch.tensor(0.25), 0.25))
+    assert torch.equal(one.points, other.points)
+    assert torch.equal(one(torch.tensor(0.05)), other(float(torch.tensor(0.05))))
+
+
+@pytest.mark.wrong_types
 def test_a_solution_is_asked_for_a_number():
     x, y = roll()
     with pytest.raises(TypeError, match="t must be a number, not 'now'"):

@@ -48,3 +48,5 @@ def test_without_a_gradient_nothing_moves(rule, batch):
 def test_a_step_must_be_positive(rule):
     with pytest.raises(ValueError, match="must be above 0, not -1"):
         rule(-1)
+    with pytest.raises(ValueError, match=r"must be at most 1e\+16, not 1e\+300"):
+        rule(1e300)

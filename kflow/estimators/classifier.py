@@ -87,9 +87,8 @@ class KernelFlowClassifier(
             check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds one class only, {self.classes_.tolist()[0]!r}; a classifier needs at least two"
-            )
+            only = self.classes_.tolist()[0]
+            raise ValueError(f"y holds one class only, {only!r}; a classifier needs at least two")
         x = inputs.tensor(X, self.device)
         one_hot = torch.eye(len(self.classes_), dtype=x.dtype, device=x.device)[labels]
         s = Gaussian.for_points(x).gamma

@@ -22,6 +22,15 @@ class Pairs:
     classes: int
     nugget: float
 
+    def __post_init__(self):
+        n, pairs = len(self.x), self.classes * (self.classes - 1) // 2
+        shapes = [tuple(part.shape) for part in (self.coefficients, self.constants)]
+        if self.x.ndim != 2 or shapes != [(n, pairs), (pairs,)]:
+            raise ValueError(
+                f"{n} points and {self.classes} classes need coefficients {(n, pairs)} and "
+                f"constants {(pairs,)}, not {shapes[0]} and {shapes[1]}"
+            )
+
     def __call__(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m pairs"]:
         """The value of each pair, positive for its first class."""
         parts = [

@@ -43,9 +43,9 @@ def floats(name: str, values) -> ndarray:
 
 def window_of(delays: int, gap: int) -> int:
     """How many values in a row an embedding needs."""
-    checks.integer("delays", delays, least=1)
-    checks.integer("gap", gap, least=1)
-    return (delays - 1) * gap + 1
+    checks.integer("delays", delays, least=1, most=10**9)
+    checks.integer("gap", gap, least=1, most=10**9)
+    return (int(delays) - 1) * int(gap) + 1
 
 
 def embed(series, delays: int, gap: int = 1) -> tuple[Float[ndarray, "m k"], Float[ndarray, "m d"]]:

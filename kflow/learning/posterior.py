@@ -108,7 +108,7 @@ def condition(
     residuals in units of their variance. Raises what `interpolate` raises.
     """
     checks.points_and_labels(x, y)
-    checks.number("nugget", nugget, least=0)
+    nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x.detach()), checks.wide(y.detach())
     with torch.no_grad():
         factor = cholesky(kernel(x, x), nugget, x)

@@ -275,7 +275,9 @@ def test_a_kernel_refuses_what_is_no_number(make, says):
 
 def test_a_kernel_is_float64_whatever_its_points_are(kernel):
     x, _ = points(4)
-    assert kernel(x.float()).dtype == kernel(x.float(), x).dtype == torch.float64
+    low = x.float()
+    assert kernel(low).dtype == kernel(low, x).dtype == kernel(low, low[:2]).dtype == torch.float64
+    assert torch.equal(kernel(x, low), kernel(x, low.double()))
 
 
 def test_a_kernel_takes_points_that_were_made_in_inference_mode(kernel):
