@@ -3,6 +3,9 @@
 import hashlib
 import json
 import multiprocessing
+import os
+import socket
+import time
 import traceback
 
 import pytest
@@ -188,6 +191,47 @@ def test_a_rank_that_is_lost_ends_the_run_with_a_usable_checkpoint(tmp_path):
         torch.testing.assert_close(run(*problem()).points, torch.from_numpy(points))
 
 
+def _hang(rank, port, path, answers):
+    """Join as torchrun's processes do; rank 1 stands still at layer 12."""
+    torch.set_num_threads(1)
+    launched = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in launched.items()})
+
+    def stand_still(state):
+        if state.layer == 12 and rank == 1:
+            answers.put("hangs")
+            time.sleep(600)
+
+    with shards.joined("cpu", timeout=3) as (group, _):
+        try:
+            _resumed(group, path, 20, observe=stand_still, observe_at=[12])
+        except shards.RankLost as error:
+            answers.put(str(error))
+            answers.close()
+            answers.join_thread()
+            os._exit(0)  # torch would wait for the other
+
+
+def test_a_rank_that_hangs_is_lost_when_the_time_is_over(tmp_path):
+    spawn, path = multiprocessing.get_context("spawn"), tmp_path / "flow.json"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answers = spawn.Queue()
+    ranks = [spawn.Process(target=_hang, args=(r, port, path, answers)) for r in range(2)]
+    for process in ranks:
+        process.start()
+    try:
+        assert answers.get(timeout=120) == "hangs"
+        lost = answers.get(timeout=60)
+    finally:
+        for process in ranks:
+            process.kill()
+    assert "the checkpoint of layer 10 is kept" in lost and "another rank stopped answering" in lost
+    for points, _ in on_ranks(2, tmp_path, _resumed, path, 20):
+        torch.testing.assert_close(run(*problem()).points, torch.from_numpy(points))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
 def test_a_fingerprint_does_not_depend_on_who_holds_the_rows(dtype):
     x = problem()[0].to(dtype)
@@ -221,7 +265,8 @@ def test_a_manifest_that_names_what_is_not_beside_it_is_stepped_over(tmp_path, c
     with ShardedCheckpoint(path, shared) as file:
         for layer in (1, 2):
             file.save({"points": torch.full((3, 2), float(layer))}, {"layer": layer})
-    (tmp_path.parent / "flow.json.layer2.rank0of1").write_text("not ours")
+    outside = tmp_path.parent / "flow.json.layer2.rank0of1"  # sound, and all the same not ours
+    outside.write_bytes((tmp_path / outside.name).read_bytes())
     text = json.dumps(json.loads(json.loads(path.read_text())["text"]) | change)
     digest = hashlib.sha256(text.encode()).hexdigest()
     path.write_text(json.dumps({"text": text, "digest": digest}))

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -25,12 +26,14 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def joined(device: str | torch.device | None = None) -> Iterator[tuple]:
+def joined(device: str | torch.device | None = None, timeout: float = 1800.0) -> Iterator[tuple]:
     """The group of the processes that torchrun launched, and this one's device.
 
-    NCCL joins GPUs, gloo joins CPUs. Without a device it is this rank's GPU where there is one.
-    Raises RuntimeError outside torchrun.
+    NCCL joins GPUs, gloo joins CPUs. Without a device it is this rank's GPU where there is one. A
+    rank that has not answered for `timeout` seconds counts as lost: the others end in RankLost
+    (on GPUs NCCL ends them). Raises RuntimeError outside torchrun.
     """
+    checks.number("timeout", timeout, above=0, most=1e6)
     if "RANK" not in os.environ:
         raise RuntimeError("this process has no rank; start it by torchrun --nproc-per-node 2 ...")
     if device is None:
@@ -40,7 +43,8 @@ def joined(device: str | torch.device | None = None) -> Iterator[tuple]:
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    waits = timedelta(seconds=float(timeout))
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waits)
     try:
         yield World(), device
     finally:
