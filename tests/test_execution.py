@@ -1,7 +1,10 @@
 """One execution of a notebook per change of what it depends on."""
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 
 import nbformat
 import papermill
@@ -84,6 +87,19 @@ def test_a_record_that_is_read_and_not_declared_stops_the_notebook(book):
     )
     with pytest.raises(ExecutionFailed, match="reads the record 'other' and does not"):
         run(book)
+
+
+def test_a_clock_that_is_set_back_loses_no_execution(book):
+    made = run(book)
+    tomorrow = time.time() + 86_400
+    for k in range(execution.KEPT):
+        later = made.folder.with_name(f"later-{k}")
+        shutil.copytree(made.folder, later)
+        os.utime(later / "execution.json", (tomorrow + k, tomorrow + k))
+        os.utime(later, (tomorrow + k, tomorrow + k))
+    assert run(book).done and plans.latest("one", book).folder == made.folder
+    kept = {path.name for path in made.folder.parent.iterdir() if path.is_dir()}
+    assert kept == {made.folder.name, *(f"later-{k}" for k in range(1, execution.KEPT))}
 
 
 def test_two_executions_are_the_same_bytes(book):

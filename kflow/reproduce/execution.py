@@ -37,7 +37,7 @@ def execute(name, parameters=None, *, root=None, force=False, progress=True, bar
             say(f"{planned.name}: done in {planned.seconds:.0f} s")
         take_prose(planned.source, planned.notebook)
         os.utime(planned.folder)
-        _prune(planned.folder.parent)
+        _prune(planned.folder)
     return planned
 
 
@@ -78,9 +78,10 @@ def _outcome(name, **options):
         return error
 
 
-def _prune(folder):
-    made = sorted((p for p in folder.iterdir() if p.is_dir()), key=os.path.getmtime)
-    for old in made[:-KEPT]:
+def _prune(current):
+    """Keep the current one, which looks old if the clock was set back, and the latest others."""
+    others = (p for p in current.parent.iterdir() if p.is_dir() and p != current)
+    for old in sorted(others, key=os.path.getmtime, reverse=True)[KEPT - 1 :]:
         shutil.rmtree(old)
 
 

@@ -87,7 +87,7 @@ def plan(name, parameters=None, root=None) -> Execution:
 
 
 def latest(name, root=None) -> Execution | None:
-    """Find the newest execution of a chapter at its default parameters, stale or not.
+    """Find the execution of a chapter at its default parameters; the newest, where all are stale.
 
     Its prose is that of the source, if the code cells are.
     """
@@ -96,7 +96,8 @@ def latest(name, root=None) -> Execution | None:
     made = [p for p in facts if not json.loads(p.read_text())["parameters"]]
     if not made:
         return None
-    found = replace(planned, folder=max(made, key=os.path.getmtime).parent)
+    newest = planned.folder if planned.done else max(made, key=os.path.getmtime).parent
+    found = replace(planned, folder=newest)
     take_prose(found.source, found.notebook)
     return found
 
