@@ -33,9 +33,12 @@ def error_rate(
     """
     checks.points_and_labels(x, y)
     checks.points_and_labels(x_test, y_test, "x_test", "y_test")
-    checks.matrix("x_test", x_test, columns=x.shape[1])
+    for name, test, like in (("x_test", x_test, x), ("y_test", y_test, y)):
+        if test.shape[1] != like.shape[1]:
+            raise ValueError(
+                f"{name} must have {like.shape[1]} columns, but its shape is {checks.shape(test)}"
+            )
     checks.same_place("x_test", x_test, "x", x)
-    checks.matrix("y_test", y_test, columns=y.shape[1])
     checks.integer("n_interp", n_interp, least=1, most=len(x))
     checks.generator(rng)
     if len(x_test) == 0:

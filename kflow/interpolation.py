@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.checks import NotPositiveDefinite
+from kflow.kernels import Radial, squared_distances_of_centred
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 1024  # new points handled at once: what is made of them stays in the cache
@@ -27,11 +28,19 @@ class Interpolant:
     def __call__(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """Values at new points, (m, c), in the dtype and on the device of x_new."""
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
-        blocks = [
-            self.kernel(checks.wide(block), self.x) @ self.coefficients
-            for block in x_new.split(BLOCK)
-        ]
+        checks.same_place("x_new", checks.wide(x_new[:0]), "x", self.x)
+        near = _near(self.kernel, self.x)
+        blocks = [near(checks.wide(block)) @ self.coefficients for block in x_new.split(BLOCK)]
         return torch.cat(blocks).to(x_new.device, x_new.dtype)
+
+
+def _near(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
+    """k(., x); a radial kernel finds the middle of x, and that x is sound, once for all blocks."""
+    if not isinstance(kernel, Radial):
+        return lambda block: kernel(block, x)
+    centre = x.mean(dim=0)
+    centred = x - centre
+    return lambda block: kernel.of_squared(squared_distances_of_centred(block - centre, centred))
 
 
 def interpolate(
