@@ -31,6 +31,18 @@ FILES = (
 )
 LARGEST = 16 + 60_000 * 28 * 28  # bytes of the largest of them
 TORCHVISION = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}
+CREDITS = {  # what must be said where an image of a set is shown: whose it is, and its licence
+    "mnist": (
+        "MNIST, Y. LeCun, C. Cortes and C. J. C. Burges",
+        "CC BY-SA 3.0",
+        "https://creativecommons.org/licenses/by-sa/3.0/",
+    ),
+    "fashion-mnist": (
+        "Fashion-MNIST, H. Xiao, K. Rasul and R. Vollgraf, Zalando SE",
+        "MIT",
+        "https://spdx.org/licenses/MIT.html",
+    ),
+}
 MIRRORS = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",

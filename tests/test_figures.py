@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from kflow import figures
+from kflow import data, figures
 from kflow.figures import drawing, records
 
 DATA = {
@@ -98,6 +98,12 @@ def test_an_animation_leaves_its_frames(output):
     assert (output / "flow-film" / "flow-film-dark-001.png").exists()
 
 
+def test_images_of_others_keep_their_licence(output):
+    publish(images=data.CREDITS["mnist"])
+    whose = records.load(output / "flow-error")["images"]
+    assert whose["licence"] == "CC BY-SA 3.0" and "by-sa/3.0" in whose["url"]
+
+
 def test_two_figures_with_one_slug_are_refused(output):
     chapter = flow()
     publish(chapter)
@@ -118,6 +124,7 @@ def test_two_figures_with_one_slug_are_refused(output):
         ({"data": {"layer": ([object()], "?")}}, "not an array"),
         ({"frames": lambda i: draw(), "n_frames": 1}, "n_frames of at least 2, not 1"),
         ({"slug": "Flow_7"}, "is no slug"),
+        ({"images": ("A", "B", "")}, "the 'url' of its images is empty"),
         ({"quantities": [flow().quantity("a", 1, kind="exact")] * 2}, "two quantities"),
     ],
 )

@@ -48,6 +48,14 @@ def test_a_figure_page_is_read_by_search_engines(index):
             assert (built() / figure["page"] / name).is_file(), name
 
 
+def test_a_figure_that_shows_images_of_others_says_whose_they_are():
+    page = (built() / "figures/digits-images-by-depth/index.html").read_text()
+    assert "by-sa/3.0" in json.loads(LINKED.search(page)[1])["license"]
+    assert re.search(r'Images: MNIST, [^<]*<a href="[^"]*by-sa/3.0/">CC BY-SA 3.0</a>', page)
+    page = (built() / "figures/digits-error-by-depth/index.html").read_text()
+    assert "licenses/by/4.0" in json.loads(LINKED.search(page)[1])["license"]
+
+
 def test_every_figure_says_what_it_shows(index):
     for figure in index:
         assert len(figure["alt"]) > 20 and len(figure["caption"]) > 20, figure["slug"]

@@ -123,7 +123,7 @@ def _page(env, figure, place, caption):
         "description": record["claim"],
         "contentUrl": f"{told['url']}{slug}.svg",
         "encodingFormat": "image/svg+xml",
-        "license": "https://creativecommons.org/licenses/by/4.0/",
+        "license": figure.licence,
         "isPartOf": {"@type": "Book", "name": "Kernel Flows"},
     }
     if told["author"]:

@@ -14,6 +14,7 @@ from kflow.figures import parameters, records
 from kflow.reproduce import citation, compare
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "records"
+LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 VERDICTS = {
     "agrees": "agrees with its record",
     "differs": "differs from its record",
@@ -48,6 +49,11 @@ class Figure:
         """Where else the numbers of the published record were made again and agreed."""
         path = PUBLISHED / self.record["slug"] / "provenance.json"
         return records.read_json(path).get("checked_on", []) if path.is_file() else []
+
+    @property
+    def licence(self):
+        """The address of its licence: the book's, or that of the images which it shows."""
+        return self.record.get("images", {"url": LICENCE})["url"]
 
     @property
     def images(self):

@@ -9,14 +9,11 @@ import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from kflow.figures import drawing, provenance, records
+from kflow.figures import contents, drawing, provenance, records
 from kflow.figures.parameters import complete, of_session
 from kflow.figures.records import Quantity
 
@@ -65,17 +62,19 @@ class Chapter:
         frames: Callable[[int], drawing.Figure] | None = None,
         n_frames: int = 0,
         dtype: str = "float32",
+        images: tuple[str, str, str] | None = None,
     ) -> None:
         """Draw a figure in the light and the dark style, write its record and show it.
 
         `data` holds every plotted number, and what it is: `{"layer": (layers, "layers moved so
         far")}`. 1-D arrays of one length become CSV, others NPZ. An animation gives `frames(i)` and
-        `n_frames` too; without `draw` its last frame is the still image.
+        `n_frames` too; without `draw` its last frame is the still image. Images of
+        others keep their licence: `images=data.CREDITS["mnist"]` says whose they are.
         """
-        still = _still(slug, draw, frames, n_frames)
-        texts = _texts(slug, title=title, claim=claim, caption=caption, alt=alt)
-        arrays = {name: _array(slug, name, column) for name, column in data.items()}
-        checked, timings = _quantities(slug, quantities)
+        still = contents.still(slug, draw, frames, n_frames)
+        texts = contents.texts(slug, title=title, claim=claim, caption=caption, alt=alt)
+        arrays = {name: contents.array(slug, name, column) for name, column in data.items()}
+        checked, timings = contents.quantities(slug, quantities)
         final = self._folder(slug, title)
         with records.replaced(final) as folder:
             data_file = records.write_data(folder, slug, arrays)
@@ -84,6 +83,7 @@ class Chapter:
             files += drawing.stills(folder, slug, frames, n_frames)
             record = {
                 **texts,
+                **contents.credit(slug, images),
                 "schema": 1,
                 "slug": slug,
                 "notebook": self.name,
@@ -108,7 +108,7 @@ class Chapter:
 
     def _folder(self, slug: str, title: str) -> Path:
         """The figure's folder; refused where another figure owns it."""
-        if self.titles.setdefault(_slug(slug), title) != title:
+        if self.titles.setdefault(contents.slug(slug), title) != title:
             raise ValueError(
                 f"two figures with one slug, {slug!r}: {self.titles[slug]!r} and {title!r}; "
                 "rename one, or run the cell with figures.begin again"
@@ -129,7 +129,7 @@ def begin(name: str, parameters: Mapping | None = None, records: Sequence[str] =
     `parameters`. `records` names those at the paper's scale that the chapter reads: who executes
     notebooks looks for them here, without running it (`kflow.reproduce.dependencies`).
     """
-    _slug(name.replace("_", "-"))  # the name of the notebook, which may hold underscores
+    contents.slug(name.replace("_", "-"))  # the name of the notebook, which may hold underscores
     if parameters is not None:
         return Chapter(name, dict(parameters), dict(parameters))
     session = _session()
@@ -142,63 +142,6 @@ def begin(name: str, parameters: Mapping | None = None, records: Sequence[str] =
         if type(value) is float and type(values[key]) is int:  # 1e3 is no number for range()
             raise TypeError(f"parameter {key} = {value!r} must be written {values[key]!r}")
     return Chapter(name, values, {key: parameter.default for key, parameter in schema.items()})
-
-
-def _slug(text: str) -> str:
-    if not records.SLUG.fullmatch(text):
-        raise ValueError(f"{text!r} is no slug: lowercase words joined by hyphens")
-    return text
-
-
-def _still(slug: str, draw: Callable | None, frames: Callable | None, n_frames: int) -> Callable:
-    """What draws the still image: `draw`, or else the last frame."""
-    if frames is not None and n_frames < 2:
-        raise ValueError(f"figure {slug!r}: frames need n_frames of at least 2, not {n_frames}")
-    if draw is not None:
-        return draw
-    if frames is None:
-        raise ValueError(f"figure {slug!r} needs draw or frames")
-    return partial(frames, n_frames - 1)
-
-
-def _texts(slug: str, **texts: str) -> dict[str, str]:
-    """The texts of a figure, its caption and alternative text in one line each."""
-    for name, text in texts.items():
-        _told(f"figure {slug!r}: its {name}", text)
-    return texts | {name: " ".join(texts[name].split()) for name in ("caption", "alt")}
-
-
-def _told(name: str, text: str):
-    if not text.strip():
-        raise ValueError(f"{name} is empty")
-    if not set(text) <= {*filter(str.isprintable, text), "\n"}:  # "\rho" is no Greek letter
-        raise ValueError(f"{name} holds a control character, {text!r}: write it raw or doubled")
-
-
-def _array(slug: str, name: str, column) -> np.ndarray:
-    """The values of a column, which is a pair of these and what they are."""
-    if not (isinstance(column, tuple) and len(column) == 2 and isinstance(column[1], str)):
-        raise TypeError(
-            f"figure {slug!r}: data {name!r} must be a pair of values and what they are, "
-            f'"{name}": (values, "layers moved so far"), not {column!r}'
-        )
-    values, text = column
-    _told(f"figure {slug!r}: the description of data {name!r}", text)
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
-    if array.dtype == object:
-        raise TypeError(f"figure {slug!r}: data {name!r} is not an array of numbers or text")
-    return array
-
-
-def _quantities(slug: str, quantities: Sequence[Quantity]) -> tuple[dict, dict]:
-    """The quantities that are checked, and the timings, by name, as they are written."""
-    names = [q.name for q in quantities]
-    if len(set(names)) < len(names):
-        raise ValueError(f"figure {slug!r} has two quantities of one name: {names}")
-    timings = {q.name: q.to_json() for q in quantities if q.kind == "timing"}
-    return {q.name: q.to_json() for q in quantities if q.name not in timings}, timings
 
 
 def _session() -> dict | None:
