@@ -6,8 +6,9 @@ record to book/records/paper; `torchrun -m kflow.paper mnist` shares its points 
 the study of the settings at N = 10000, "late" tries what keeps errors low after it, "baselines" is
 what the same data gives without a flow, "ones" which labelled points the errors depend on, "losses"
 flows down four losses ("losses-12000": with 12000 points, hours on a CPU), "tabular" how the
-estimators compare with those of scikit-learn on small tables of data, "search" settings for large
-runs, on held-out images. "day" is one visit to a GPU: its tests, then what the time allows.
+estimators compare with those of scikit-learn on small tables of data, "sunspots" forecasts of a
+measured series, "search" settings for large runs, on held-out images. "day" is one visit to a GPU:
+its tests, then what the time allows.
 """
 
 import argparse
@@ -21,19 +22,31 @@ import torch.distributed as dist
 
 from kflow import checks
 from kflow.engine import shards
-from kflow.paper import ablation, baselines, day, late, replay, search, study, tabular
+from kflow.paper import ablation, baselines, day, late, replay, search, study, sunspots, tabular
 from kflow.paper.experiments import EXPERIMENTS
 from kflow.paper.record import cost
 from kflow.paper.runs import run
 
 LONG = 12_000  # deeper runs are made only when they are named
-OTHERS = {"baselines": baselines, "study": study, "late": late, "ones": replay, "tabular": tabular}
+OTHERS = {
+    "baselines": baselines, "study": study, "late": late, "ones": replay, "tabular": tabular,
+    "sunspots": sunspots,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = ["baselines", "study", "late", *ablation.SCALES, *EXPERIMENTS, "ones", "tabular"]
+    known = [
+        "baselines",
+        "study",
+        "late",
+        *ablation.SCALES,
+        *EXPERIMENTS,
+        "ones",
+        "tabular",
+        "sunspots",
+    ]
     known += ["search", "day"]
     long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
