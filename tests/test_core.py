@@ -1,10 +1,13 @@
 """The library needs its declared core and nothing else, and says which extra brings the rest."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import distribution, packages_distributions
+import zipfile
+from importlib.metadata import distribution, packages_distributions, version
 
 import pytest
 from packaging.requirements import Requirement
@@ -146,3 +149,26 @@ def test_the_library_works_without_fcntl_proc_or_open_folders_as_on_windows():
         [sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout == "done\n", done.stderr[-2000:]
+
+
+def test_two_builds_of_the_wheel_are_the_same_bytes(tmp_path):
+    made = []
+    for k in range(2):
+        source = tmp_path / f"source-{k}"
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "kflow", source / "kflow", ignore=skip)
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        for path in source.rglob("*"):
+            os.utime(path, (1.7e9 + k, 1.7e9 + k))
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+        command += ["--no-build-isolation", "--wheel-dir", tmp_path / f"wheel-{k}", source]
+        dated = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+        subprocess.run(command, check=True, env=dated)
+        made += (tmp_path / f"wheel-{k}").glob("*.whl")
+    assert made[0].read_bytes() == made[1].read_bytes()
+    names = zipfile.ZipFile(made[0]).namelist()
+    assert all(
+        name.startswith(("kflow/", f"kflow-{version('kflow')}.dist-info/")) for name in names
+    )
+    assert sum(name.endswith("LICENSE") for name in names) >= 3  # ours, and those of the images

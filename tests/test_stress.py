@@ -11,7 +11,7 @@ import warnings
 import pytest
 import torch
 
-from tests.stress import calls, endurance, faults, files, inputs, record
+from tests.stress import calls, endurance, faults, files, handled, inputs, record
 from tests.stress.tally import Tally
 from tests.stress.values import Draw
 from tests.stress.verdict import Call, Verdict, judge
@@ -101,3 +101,24 @@ def test_the_committed_records_found_nothing_that_was_not_mended():
         told = json.loads((record.FOLDER / f"{part}.json").read_text())
         assert all("mended" in fault for fault in told["found"]), part
         assert told["tried"] == sum(sum(kinds.values()) for kinds in told["counts"].values())
+
+
+def test_each_handled_fault_names_lines_that_are_there():
+    listed = handled.faults()
+    told = json.loads((record.FOLDER / "handled.json").read_text())["faults"]
+    assert [f["cure"] for f in told] == [f["cure"] for f in listed], "run tests.stress.handled"
+    assert all(fault["test"] for fault in told)
+
+
+@pytest.mark.parametrize(
+    ("test", "seen"), [("x", "tests/test_small.py::test_x"), ("other", None)], ids=str
+)
+def test_a_handling_taken_away_is_noticed_by_its_test_alone(tmp_path, test, seen):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "changed.py").write_text("x = 1  # so\n")
+    (tmp_path / "tests/test_small.py").write_text(
+        "import changed\ndef test_x():\n    assert changed.x == 1\ndef test_other():\n    pass\n"
+    )
+    fault = {"file": "changed.py", "old": "1", "new": "2", "tests": [f"test_small.py::test_{test}"]}
+    assert handled.noticed(tmp_path, fault) == seen
+    assert (tmp_path / "changed.py").read_text() == "x = 1  # so\n"

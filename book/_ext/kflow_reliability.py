@@ -18,7 +18,7 @@ KINDS = {  # how a record calls what came of a case, and what a row counts
 
 
 class Reliability(SphinxDirective):
-    """A table: `summary`, `mended`, `mutation`, or the counts of a part by what was tried."""
+    """A table: one of TABLES, or the counts of a part by what was tried."""
 
     required_arguments = 1
 
@@ -74,10 +74,20 @@ def counts(part):
 
 
 def mended():
-    """The faults that were found before the counts above, each with its cure."""
-    told = read("mended") or {"mended": []}
-    rows = [[plain(f["found"]), plain(f["cure"]), plain(f["test"])] for f in told["mended"]]
-    return ["what was found", "what holds now", "its test is in"], rows
+    """The faults that were found before the counts above, each with its cure and its test."""
+    return ["what was found", "what holds now", "a test that fails without it"], _handled("found")
+
+
+def held():
+    """The faults that were handled from the start."""
+    return ["what may happen", "what holds", "a test that fails without it"], _handled("held")
+
+
+def _handled(name):
+    told = read("handled") or {"faults": []}
+    return [
+        [plain(f[name]), plain(f["cure"]), plain(f["test"])] for f in told["faults"] if name in f
+    ]
 
 
 def mutation():
@@ -98,7 +108,7 @@ def plain(text):
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|$" else c for c in str(text))
 
 
-TABLES = {"summary": summary, "mended": mended, "mutation": mutation}
+TABLES = {"summary": summary, "mended": mended, "held": held, "mutation": mutation}
 
 
 def setup(app):

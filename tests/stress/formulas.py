@@ -86,7 +86,7 @@ def rho(kernel, z, y, coarse, nugget):
 def gradient(kernel, z, y, coarse, nugget):
     """The gradient of rho by autograd of its definition."""
     z = z.detach().double().clone().requires_grad_()
-    y, nugget = y.detach().double(), float(nugget)
+    y, nugget = y.detach().double().clone(), float(nugget)  # not in inference mode, as the call is
 
     def energy(points, labels):
         r2 = (points[:, None] - points[None]).square().sum(-1)

@@ -4,6 +4,7 @@ Cases are made in a process of their own, so that one that crashes it or never e
 """
 
 import multiprocessing
+import os
 import queue
 import time
 
@@ -36,8 +37,10 @@ def try_case(seed: int, number: int) -> tuple[str, Verdict, list[str]]:
 
 def _work(seed, start, stop, at, answers):
     torch.set_num_threads(1)
-    made, sent = [], time.monotonic()
+    made, sent, parent = [], time.monotonic(), os.getppid()
     for number in range(start, stop):
+        if os.getppid() != parent:
+            return  # it was killed, and nobody listens
         at.value = number
         made.append((number, *try_case(seed, number)))
         if len(made) == AT_ONCE or time.monotonic() - sent > 5:

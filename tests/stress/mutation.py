@@ -68,7 +68,7 @@ SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit statuses of a child
 
 
 class Slow(BaseException):
-    """A test took longer than SLOW."""
+    """A test took longer than it may."""
 
 
 class Swaps:
@@ -78,8 +78,8 @@ class Swaps:
     whether they must import the mutant to tell.
     """
 
-    def __init__(self, chosen: list[tuple[str, Mutant]], ends: float, out):
-        self.chosen, self.ends, self.out = chosen, ends, out
+    def __init__(self, chosen: list[tuple[str, Mutant]], ends: float, slow: float, out):
+        self.chosen, self.ends, self.slow, self.out = chosen, ends, slow, out
         self.paths = {_path(module) for module, _ in chosen}
         self.lines, self.left_out = set(), False
 
@@ -143,7 +143,7 @@ class Swaps:
                 for item, following in self.pairs(list(self.items)):
                     self.lines, self.left_out, started = set(), False, time.process_time()
                     sys.settrace(self.trace)
-                    signal.setitimer(signal.ITIMER_PROF, SLOW)
+                    signal.setitimer(signal.ITIMER_PROF, self.slow)
                     try:
                         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
                     except Slow:
@@ -265,14 +265,14 @@ def draw(modules, seed: int, share: float) -> tuple[list[tuple[str, Mutant]], di
     return drawn, Counter(module for module, _ in every)
 
 
-def attempt(chosen: list[tuple[str, Mutant]], ends: float) -> dict:
+def attempt(chosen: list[tuple[str, Mutant]], ends: float, slow: float = SLOW) -> dict:
     """What became of some mutants, by module."""
     modules = dict.fromkeys(module for module, _ in chosen)
     files = dict.fromkeys(file for module in modules for file in _files(module))
     with tempfile.TemporaryFile("w+") as out:
 
         def collect():
-            swaps = Swaps(chosen, ends, out)
+            swaps = Swaps(chosen, ends, slow, out)
             sys.settrace(swaps.trace)
             return int(pytest.main([*OPTIONS, *files], [swaps]))
 
@@ -320,6 +320,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="to stop after")
+    parser.add_argument("--slow", type=float, default=SLOW, help="seconds, at most, of a test")
     parser.add_argument("--again", action="store_true", help="try the survivors of the record")
     parser.add_argument("--record", type=Path, default=RECORD)
     given = parser.parse_args()
@@ -331,7 +332,8 @@ def main():
         left = {(m, s["was"], s["is"]) for m, found in old.items() for s in found["survivors"]}
         chosen = [(m, mutant) for m, mutant in chosen if (m, mutant.was, mutant.becomes) in left]
     _prepare(len(chosen))
-    found = attempt(chosen, float("inf") if given.again else time.monotonic() + given.seconds)
+    ends = float("inf") if given.again else time.monotonic() + given.seconds
+    found = attempt(chosen, ends, given.slow)
     modules = old | {name: {"of": of[name]} | found[name] for name in found}
     if given.again:
         for name, now in found.items():

@@ -19,7 +19,9 @@ from kflow.learning import LearningWarning
 HOME = str(Path(kflow.__file__).parent)
 ERRORS = (TypeError, ValueError, FloatingPointError, OverflowError, MemoryError, OSError)
 OURS = (kflow.IntegrationFailed, kflow.NotPositiveDefinite)
-WARNED = re.compile(r'precision "mixed" needs|is corrupt')  # besides LearningWarning
+WARNED = re.compile(  # besides LearningWarning; the last is scikit-learn's, and its users know it
+    r'precision "mixed" needs|is corrupt|valid feature names'
+)
 
 
 @dataclass
