@@ -80,6 +80,9 @@ def game(module):
         played = module.play(Gaussian(1.3), z, y, kept, 0.1)
         np.testing.assert_allclose(played.rho, reference.rho(*arguments), rtol=1e-10)
         np.testing.assert_allclose(played.gradient, reference.gradient(*arguments), atol=1e-7)
+    twice = (torch.stack([part, part]) for part in (z, y))
+    both = module.play(Gaussian(1.3), *twice, 3, 0.1).gradient
+    torch.testing.assert_close(both, torch.stack(2 * [played.gradient]))
 
 
 def steps(module):
