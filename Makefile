@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NB ?= flow
 ARGS ?=
 ONLY ?=
@@ -14,11 +15,12 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt hashes.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@echo "installing kflow and its tools into $(VENV) (some minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) --no-deps --require-hashes -r hashes.txt
+	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json
@@ -52,7 +54,7 @@ paper: $(READY)  ## make the runs at the paper's scale, resumable: make paper ON
 
 bench: $(READY)  ## measure the time of a layer, the machine and the peers (some idle minutes)
 	@$(BIN)/python -m pip show --quiet pykeops 2>/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' || \
+		$(PIP) -c constraints.txt -e '.[bench]' || \
 		echo "KeOps could not be installed, and is left out"
 	@$(BIN)/python -m tests.bench $(ARGS)
 

@@ -21,6 +21,15 @@ def pins():
     return {re.sub(r"[-_.]+", "-", name).lower(): pin for name, pin in pairs}
 
 
+def hashed():
+    """The digests of each pinned release, by its name and version."""
+    text = (ROOT / "hashes.txt").read_text()
+    releases = re.findall(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=.*\n)+)", text, re.M)
+    return {
+        (name, pin): re.findall(r"sha256:([0-9a-f]{64})\b", lines) for name, pin, lines in releases
+    }
+
+
 def requirements():
     listed = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
     return [Requirement(text) for text in listed if not text.startswith("kflow")]
@@ -30,6 +39,13 @@ def requirements():
 def test_every_dependency_is_pinned_within_its_range(requirement):
     pin = pins()[re.sub(r"[-_.]+", "-", requirement.name).lower()]
     assert requirement.specifier.contains(pin)
+
+
+def test_every_pin_but_that_of_torch_is_installed_by_its_digest():
+    assert set(hashed()) == {pair for pair in pins().items() if pair[0] != "torch"}
+    assert all(hashed().values())
+    recipe = re.search(r"^\$\(READY\):.*\n(\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)[0]
+    assert recipe.index("--require-hashes -r hashes.txt") < recipe.index("-c constraints.txt")
 
 
 def test_the_conda_environment_is_a_thin_shell_over_pyproject():
