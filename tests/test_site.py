@@ -2,7 +2,9 @@
 
 import importlib
 import re
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -243,3 +245,22 @@ def test_a_table_of_the_source_takes_its_own_run_once_that_is_finished(layers, n
     table = {"name": "F-b", "experiment": "small", "nearest": "other", "layers": [49_990, 50_000]}
     row = kflow_claims.table_row(None, table, [10, 0.1, 0.09, 0.2, 0.01])
     assert row[3].startswith(f"{name}: ") and ("another run" in row[-1]) == (name == "other")
+
+
+def test_of_two_builds_at_once_the_second_waits(monkeypatch, tmp_path):
+    builder, at_work, done = module("builder"), threading.Event(), threading.Event()
+    monkeypatch.setattr(builder, "ROOT", tmp_path)
+
+    def build(force, *_):
+        if force:  # the first
+            at_work.set()
+            assert not done.wait(0.5)
+        done.set()
+
+    monkeypatch.setattr(builder, "_build", build)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(builder.build, force=True)
+        assert at_work.wait(10)
+        second = pool.submit(builder.build)
+        first.result()
+        second.result()
