@@ -119,10 +119,10 @@ def device(asked: str | torch.device) -> torch.device:
     return found
 
 
-def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y"):
-    """Refuse points and labels that do not belong together."""
-    matrix(x_name, x)
-    matrix(y_name, y, rows=len(x), largest=LARGEST_LABEL)
+def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y", width=None, outputs=None):
+    """Refuse points and labels that do not belong together (or of another width, or outputs)."""
+    matrix(x_name, x, columns=width)
+    matrix(y_name, y, columns=outputs, rows=len(x), largest=LARGEST_LABEL)
     same_place(y_name, y, x_name, x)
 
 

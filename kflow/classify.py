@@ -32,12 +32,7 @@ def error_rate(
     points without a nugget.
     """
     checks.points_and_labels(x, y)
-    checks.points_and_labels(x_test, y_test, "x_test", "y_test")
-    for name, test, like in (("x_test", x_test, x), ("y_test", y_test, y)):
-        if test.shape[1] != like.shape[1]:
-            raise ValueError(
-                f"{name} must have {like.shape[1]} columns, but its shape is {checks.shape(test)}"
-            )
+    checks.points_and_labels(x_test, y_test, "x_test", "y_test", x.shape[1], y.shape[1])
     checks.same_place("x_test", x_test, "x", x)
     checks.integer("n_interp", n_interp, least=1, most=len(x))
     checks.generator(rng)

@@ -29,16 +29,16 @@ class Interpolant:
         """Values at new points, (m, c), in the dtype and on the device of x_new."""
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
         checks.same_place("x_new", checks.wide(x_new[:0]), "x", self.x)
-        near = _near(self.kernel, self.x)
-        blocks = [near(checks.wide(block)) @ self.coefficients for block in x_new.split(BLOCK)]
+        k = kernel_to(self.kernel, self.x)
+        blocks = [k(checks.wide(block)) @ self.coefficients for block in x_new.split(BLOCK)]
         return torch.cat(blocks).to(x_new.device, x_new.dtype)
 
 
-def _near(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
-    """k(., x); a radial kernel finds the middle of x, and that x is sound, once for all blocks."""
+def kernel_to(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
+    """k(., x) for points x that were checked; a radial kernel centres them once, not every time."""
     if not isinstance(kernel, Radial):
         return lambda block: kernel(block, x)
-    centre = x.mean(dim=0)
+    centre = x.detach().mean(dim=0)
     centred = x - centre
     return lambda block: kernel.of_squared(squared_distances_of_centred(block - centre, centred))
 

@@ -106,6 +106,14 @@ def test_a_notebook_ends_by_asserting_its_claim(name):
 
 
 @each
+def test_a_figure_of_images_says_whose_they_are(name):
+    shown = re.compile(r"plots\.(wall|pairs)\(|(view|reshape)\(28, 28\)")
+    for cell in cells(ROOT / f"notebooks/{name}.ipynb"):
+        if cell.cell_type == "code" and shown.search(cell.source):
+            assert cell.source.count("images=data.CREDITS[") == cell.source.count(".publish(")
+
+
+@each
 def test_a_notebook_is_executed_without_error_or_warning(name):
     made = executed(name)
     for cell in cells(made.notebook):

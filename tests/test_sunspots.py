@@ -23,6 +23,12 @@ def test_the_order_of_a_linear_series_is_found():
     assert 3 <= sunspots.order(autoregression()) <= 5
 
 
+def test_orders_are_compared_on_the_same_years():
+    values = autoregression(300)
+    values[:11] += 5 * np.random.default_rng(1).normal(size=11)  # before all targets
+    assert 3 <= sunspots.order(values) <= 5
+
+
 def test_a_forecast_does_not_see_its_own_years():
     values = autoregression(len(YEARS))
     changed = np.where(YEARS < 1854, values, 0.0)

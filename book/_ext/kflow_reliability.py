@@ -84,10 +84,15 @@ def held():
 
 
 def _handled(name):
-    told = read("handled") or {"faults": []}
-    return [
-        [plain(f[name]), plain(f["cure"]), plain(f["test"])] for f in told["faults"] if name in f
-    ]
+    faults = [f for f in (read("handled") or {"faults": []})["faults"] if name in f]
+    return [[plain(f[name]), plain(f["cure"]), plain(in_words(f["test"]))] for f in faults]
+
+
+def in_words(test):
+    """tests/test_game.py::test_the_prose_of_it, as words that a narrow column can break."""
+    file, _, name = test.rpartition("::")
+    words = name.removeprefix("test_").replace("_", " ")
+    return f"{Path(file).stem}: {words}" if file else words
 
 
 def mutation():

@@ -166,8 +166,7 @@ class Run:
             if signal:
                 interruption.stop(signal, state.layer, task.checkpoint)
             shown(state.layer, state.rho[-1])
-        if state.saved_at != state.layer:  # else it was looked at
-            saved_state.refuse_broken(state, self.shards)
+        saved_state.refuse_broken(state, self.shards)
         self.shards.together(lambda: None)  # no rank leaves before the others have written
 
     def _is_due(self, saved: float) -> bool:

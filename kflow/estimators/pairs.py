@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, cholesky
+from kflow.interpolation import BLOCK, Kernel, cholesky, kernel_to
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Pairs:
 
     def __call__(self, x_new: Float[Tensor, "m d"]) -> Float[Tensor, "m pairs"]:
         """The value of each pair, positive for its first class."""
+        k = kernel_to(self.kernel, self.x)
         parts = [
-            self.kernel(checks.wide(block), self.x) @ self.coefficients + self.constants
+            k(checks.wide(block)) @ self.coefficients + self.constants
             for block in x_new.split(BLOCK)
         ]
         return torch.cat(parts) if parts else self.coefficients[:0]

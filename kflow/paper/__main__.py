@@ -37,17 +37,8 @@ OTHERS = {
 def main(arguments: list[str] | None = None, root: Path | None = None):
     """Command line: python -m kflow.paper [NAME ...] [--layers N] [--validate]."""
     parser = argparse.ArgumentParser(prog="python -m kflow.paper", description=__doc__)
-    known = [
-        "baselines",
-        "study",
-        "late",
-        *ablation.SCALES,
-        *EXPERIMENTS,
-        "ones",
-        "tabular",
-        "sunspots",
-    ]
-    known += ["search", "day"]
+    known = ["baselines", "study", "late", *ablation.SCALES, *EXPERIMENTS, "ones", "tabular"]
+    known += ["sunspots", "search", "day"]
     long = [name for name in EXPERIMENTS if EXPERIMENTS[name].layers > LONG]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--validate", action="store_true", help="hold out 10000 training images")

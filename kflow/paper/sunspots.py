@@ -5,6 +5,7 @@ another, each time from the years before alone, and writes book/records/paper/su
 """
 
 import csv
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def run(root: Path):
         "horizon": HORIZON,
     }
     wanted = {
-        name: lambda method=method: forecasts(method, years, values, delays)
+        name: partial(forecasts, method, years, values, delays)
         for name, method in methods().items()
     }
 

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from kflow.figures import provenance
 from kflow.reproduce.notebooks import cores
-from tests.stress.record import FOLDER, ROOT
+from tests.stress import record
+from tests.stress.record import ROOT
 
 LIST = Path(__file__).with_name("handled.toml")
 LEFT_OUT = shutil.ignore_patterns(
@@ -105,15 +105,7 @@ def main() -> int:
     print(f"{len(rows) - len(missed)} of {len(rows)} are noticed")
     if missed or only is not None:
         return bool(missed)
-    facts = {
-        "faults": rows,
-        "seconds": round(time.monotonic() - began),
-        "commit": provenance.commit()["id"],
-        "versions": provenance.versions(),
-        "cpu": provenance.hardware()["cpu"],
-    }
-    text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
-    (FOLDER / "handled.json").write_text(text + "\n", "utf-8")
+    record.save("handled", {"faults": rows}, time.monotonic() - began)
     return 0
 
 

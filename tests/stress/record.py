@@ -18,11 +18,17 @@ def write(part: str, tally: Tally, seconds: float, **more) -> Path:
         "tried": tally.total,
         "counts": {name: dict(sorted(kinds.items())) for name, kinds in tally.counts.items()},
         "found": list(tally.found.values()),
+    }
+    return save(part, told | more, seconds)
+
+
+def save(part: str, told: dict, seconds: float) -> Path:
+    """Write facts as the record of a part, with the time they took, versions and machine."""
+    told |= {
         "seconds": round(seconds),
         "commit": provenance.commit()["id"],
         "versions": provenance.versions(),
         "cpu": provenance.hardware()["cpu"],
-        **more,
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{part}.json"
