@@ -91,20 +91,21 @@ def replicas(
     layers = numbers_of_layers("layers", layers)
     if not layers or layers != sorted(set(layers)):
         raise ValueError(f"layers must be increasing numbers of layers, one at least, not {layers}")
-    _within("the last layer", (max(layers) - 1) * eps, float(solution.t[-1]))
+    _within("the last layer", (layers[-1] - 1) * eps, float(solution.t[-1]))
     start = solution(0.0)
     flow = start.repeat(count, 1, 1)
     beside = torch.zeros(count, start.numel(), dtype=start.dtype, device="cpu")
-    kept = []
-    for layer in range(max(layers) + 1):
-        if layer in layers:
-            kept.append((flow, beside.view_as(flow)))
-        which = torch.randint(len(ode.games), (count,), generator=rng, device="cpu")
-        centre = solution(min(layer * eps, float(solution.t[-1])))
-        single = ode.velocities(centre).flatten(1)
-        slope = torch.from_numpy(linear.jacobian(layer * eps))
-        beside = beside + eps * (beside @ slope.T + single[which] - single.mean(0))
-        flow = flow + eps * _moves(ode, flow, ode.games.pick(which))
+    kept, reached = [], 0
+    for asked in layers:
+        for layer in range(reached, asked):
+            which = torch.randint(len(ode.games), (count,), generator=rng, device="cpu")
+            centre = solution(min(layer * eps, float(solution.t[-1])))
+            single = ode.velocities(centre).flatten(1)
+            slope = torch.from_numpy(linear.jacobian(layer * eps))
+            beside = beside + eps * (beside @ slope.T + single[which] - single.mean(0))
+            flow = flow + eps * _moves(ode, flow, ode.games.pick(which))
+        kept.append((flow, beside.view_as(flow)))
+        reached = asked
     return Replicas(*map(torch.stack, zip(*kept, strict=True)))
 
 

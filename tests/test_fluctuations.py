@@ -16,7 +16,7 @@ from kflow.ode import EffectiveODE
 def problem():
     x, y = swiss_roll(6, rng=torch.Generator().manual_seed(0))
     ode = EffectiveODE(Gaussian(1.0), y, 4)
-    solution = ode.solve(x, [0.5, 1.0])
+    solution = ode.solve(x, [0.25, 0.5, 1.0])
     return ode, solution, linearise(ode, solution, nodes=9)
 
 
@@ -34,7 +34,7 @@ def test_one_layer_of_a_replica_is_the_velocity_of_its_game(problem):
 
 def test_two_layers_of_the_linear_process_by_its_formula(problem):
     ode, solution, linear = problem
-    eps, rng = 0.3, torch.Generator().manual_seed(0)
+    eps, rng = 0.6, torch.Generator().manual_seed(0)
     found = run(problem, eps, [0, 1, 2], count=5)
     assert found.linear.shape == (3, 5, 6, 2) and not found.linear[0].any()
     d = torch.zeros(5, 12, dtype=torch.float64)
@@ -63,14 +63,19 @@ def test_the_covariance_at_several_times_is_that_at_each(problem):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(dict(eps=0.0), "eps must be above 0"), (dict(count=0), "count must be at least 1")],
+    [
+        (dict(eps=0.0), "eps must be above 0"),
+        (dict(count=0), "count must be at least 1"),
+        (dict(count=10**7 + 1), "count must be at most 10000000"),
+    ],
 )
 def test_bad_numbers_are_refused(problem, change, says):
     given = dict(eps=0.1, layers=[1], count=3) | change
     with pytest.raises(ValueError, match=says):
         run(problem, **given)
-    with pytest.raises(ValueError, match="nodes must be at least 4"):
-        linearise(*problem[:2], nodes=3)
+    for nodes, bound in ((3, "at least 4"), (10_001, "at most 10000")):
+        with pytest.raises(ValueError, match=f"nodes must be {bound}"):
+            linearise(*problem[:2], nodes=nodes)
 
 
 def test_four_nodes_make_a_spline(problem):
@@ -107,7 +112,7 @@ def test_the_scaled_fluctuations_have_the_covariance_of_the_gaussian_limit(probl
     eps, count = 2.0**-7, 4000
     found = run(problem, eps, [64, 128], count)
     limit = problem[2].covariance([0.5, 1.0])
-    for points, middle, expected in zip(found.points, problem[1].points, limit, strict=True):
+    for points, middle, expected in zip(found.points, problem[1].points[1:], limit, strict=True):
         scaled = ((points - middle) / eps**0.5).flatten(1)
         error = torch.cov(scaled.T) - expected
         spread = expected.diagonal()
@@ -141,7 +146,8 @@ def test_the_same_generator_gives_the_same_replicas(problem):
         ([], ValueError),
         ([2, 1], ValueError),
         ([-1], ValueError),
-        ([100], ValueError),
+        ([12], ValueError),
+        ([1, 12], ValueError),
         (3, TypeError),
         (["a"], TypeError),
         ([0.5], TypeError),
@@ -151,6 +157,10 @@ def test_the_same_generator_gives_the_same_replicas(problem):
 def test_replicas_are_asked_for_at_increasing_layers_of_the_solution(problem, layers, error):
     with pytest.raises(error, match="layer"):
         run(problem, 0.1, layers, count=2)
+
+
+def test_the_last_layer_may_begin_where_the_solution_ends(problem):
+    assert run(problem, 0.1, [11], count=2).points.isfinite().all()
 
 
 @pytest.mark.parametrize("times", [[], [0.2, 0.1], [-0.1], [float("nan")], 1.1, "soon"])

@@ -20,6 +20,8 @@ from kflow.learning import (
     condition,
     learn,
 )
+from kflow.learning.learn import _nugget
+from kflow.learning.nugget import LARGEST, SMALLEST
 from tests.learning.problems import net, points, relevance
 
 
@@ -193,6 +195,7 @@ X, Y = points()
         (dict(criterion="rho"), "criterion must be callable"),
         (dict(nugget=0.0), "a nugget of 0 cannot be learned"),
         (dict(steps=-1), "steps must be at least 0"),
+        (dict(steps=10**9 + 1), "steps must be at most 1000000000"),
         (dict(games=0), "games must be at least 1"),
         (dict(lr=0), "lr must be above 0"),
         (dict(rng=0), "rng must be a CPU torch.Generator"),
@@ -225,3 +228,60 @@ def test_a_nugget_that_is_a_tensor_is_the_number_that_it_is():
         for nugget in (0.5, torch.tensor(0.5))
     ]  # fmt: skip
     assert nuggets == [0.5, 0.5]
+
+
+def test_a_check_is_the_mean_over_as_many_games_as_are_drawn():
+    x, y, *_ = relevance(40)
+    for draws, expected in ((True, [3.0, 4.0, 5.0]), (False, [3.0])):
+        values = []
+
+        def criterion(kernel, x, y, nugget, rng, draws=draws, values=values):
+            if draws:
+                torch.rand(1, generator=rng)
+            values.append(2.0 + len(values))
+            return 0 * kernel.gamma.sum() + values[-1]
+
+        learned = learn(ARD(kflow.Gaussian, 10), x, y, criterion, games=3, steps=0, rng=seeded())
+        assert values[1:] == expected  # after one call that tells whether it draws
+        assert learned.history.criterion == [sum(expected) / len(expected)]
+        assert learned.history.of("gamma").shape == (1, 10)
+
+
+def test_a_criterion_that_stays_level_ends_the_descent_at_its_start():
+    x, y, *_ = relevance(40)
+
+    def level(kernel, x, y, nugget, rng):
+        return 0 * kernel.gamma.sum() + 1.0
+
+    learned = learn(ARD(kflow.Gaussian, 10), x, y, level, steps=200, patience=30, rng=seeded())
+    assert learned.best_step == 0 and len(learned.history.loss) == 30
+
+
+def test_nothing_is_judged_after_the_last_step():
+    x, y, *_ = relevance(40)
+    learned = learn(ARD(kflow.Gaussian, 10), x, y, LeaveOneOut(), steps=9, rng=seeded())
+    assert learned.history.steps == [0, 9] and len(learned.history.loss) == 9
+
+
+def test_a_gradient_that_is_not_finite_in_one_place_ends_the_descent():
+    x, y, *_ = relevance(40)
+
+    def breaks(kernel, x, y, nugget, rng):
+        return LeaveOneOut()(kernel, x, y, nugget, rng) + (0 * kernel.gamma[0]).sqrt()
+
+    with pytest.warns(LearningWarning, match="gradient is not finite"):
+        learned = learn(ARD(kflow.Gaussian, 10), x, y, breaks, rng=seeded())
+    assert learned.kernel.values()["gamma"].isfinite().all() and learned.history.loss == []
+
+
+def test_the_bounds_of_a_learned_nugget_are_relative_to_the_kernel():
+    noise = _nugget(4.0 * ARD(kflow.Gaussian, 3), X, 0.1, learned=True)
+    assert noise.low.exp().item() == pytest.approx(4 * SMALLEST)
+    assert noise.high.exp().item() == pytest.approx(4 * LARGEST)
+
+
+def test_four_points_are_enough_and_progress_is_shown_where_it_is_asked_for(capsys):
+    for progress in (False, True):
+        learn(ARD(kflow.Gaussian, 3), X[:4], Y[:4], LeaveOneOut(), steps=2, progress=progress,
+              rng=seeded())  # fmt: skip
+        assert ("learning" in capsys.readouterr().err) == progress

@@ -59,7 +59,7 @@ TESTS = {
     "learning/nugget": ("learning/test_nugget",),
     "learning/parametric": ("learning/test_kernels",),
     "learning/posterior": ("learning/test_posterior",),
-    "learning/storage": ("test_regressor", "test_classifier"),
+    "learning/storage": ("learning/test_storage", "test_regressor", "test_classifier"),
 }
 OPTIONS = ("-x", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-o", "addopts=")
 SLOW = 0.8  # seconds of the processor; tests that take longer are not asked
@@ -131,7 +131,10 @@ class Swaps:
         return True
 
     def clean(self) -> tuple[dict, dict]:
-        """The seconds of each test, and the lines that it reaches, without a mutant."""
+        """The seconds of each test, and the lines that it and its fixtures reach, without a mutant.
+
+        Each sets up its own fixtures, else only the first of those that share one would reach it.
+        """
         with tempfile.TemporaryFile("w+") as found:
 
             def slow(*_):
@@ -140,12 +143,12 @@ class Swaps:
 
             def work():
                 signal.signal(signal.SIGPROF, slow)
-                for item, following in self.pairs(list(self.items)):
+                for item in self.items.values():
                     self.lines, self.left_out, started = set(), False, time.process_time()
                     sys.settrace(self.trace)
                     signal.setitimer(signal.ITIMER_PROF, self.slow)
                     try:
-                        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+                        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
                     except Slow:
                         pass
                     signal.setitimer(signal.ITIMER_PROF, 0)
