@@ -5,6 +5,7 @@ import re
 import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -264,3 +265,15 @@ def test_of_two_builds_at_once_the_second_waits(monkeypatch, tmp_path):
         second = pool.submit(builder.build)
         first.result()
         second.result()
+
+
+def test_the_licence_of_everything_from_others_is_told():
+    text = (ROOT / "book/bibliography.md").read_text()
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    told = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    ours = [path.name for path in (ROOT / "book/_static").iterdir()]
+    shipped = [path.name for path in (built() / "_static").iterdir()]
+    for name in shipped:
+        assert any(fnmatch(name, known) for known in (*ours, *told)), name
+    for known in told:
+        assert any(fnmatch(name, known) for name in shipped), known
