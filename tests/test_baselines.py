@@ -64,7 +64,8 @@ def test_the_baselines_are_made_part_by_part_and_kept(tmp_path):
     path.write_text(json.dumps(whole))
     again = baselines.run(tmp_path, SMALL, points)
     assert again["parts"]["mnist layer_0"] == first
-    assert again["parts"]["mnist all_ridge"]["test"] < 0.5
+    ridge = again["parts"]["mnist all_ridge"]
+    assert ridge["test"] == len(ridge["wrong"]) / 50 < 0.5
 
 
 def test_ridge_is_not_made_where_memory_is_short(tmp_path, monkeypatch, capsys):

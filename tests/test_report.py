@@ -4,6 +4,7 @@ import json
 import tomllib
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from kflow import paper
@@ -118,6 +119,21 @@ def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
         "nearest neighbours, all training images": 3.0,
         "kernel ridge, all training images": "not run, for want of memory or time",
     }
+
+
+def test_a_run_and_a_method_are_compared_on_the_same_test_images(tmp_path):
+    wrong = {"wrong_20": np.array([1, 2, 3, 7])}
+    run = record.run_of("mnist", mnist([0, 20], [0.1] * 4), wrong)
+    assert report.paired(run, "mnist", "all_ridge", tmp_path) == {}
+    write(tmp_path, "baselines", {"parts": {"mnist all_ridge": {"test": 0.1, "wrong": [7, 9]}}})
+    assert report.paired(run, "mnist", "neighbours", tmp_path) == {}
+    found = report.paired(run, "mnist", "all_ridge", tmp_path)
+    assert (found["flow_alone"], found["other_alone"]) == (3, 1)
+    assert found["p"] == pytest.approx(2 * (4 + 1) / 2**4)  # 3 or 4 of 4 fair coins, or 1 or 0
+    of_each = np.repeat([1.0, -1.0, 0.0], [3, 1, 9996])  # the differences of the 10000 images
+    half = 1.96 * of_each.std() / 100
+    assert found["low"] == pytest.approx(of_each.mean() - half)
+    assert found["high"] == pytest.approx(of_each.mean() + half)
 
 
 @pytest.mark.parametrize("name", ["baselines", "study", "late", "fashion-small-steps"])

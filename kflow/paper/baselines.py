@@ -111,10 +111,11 @@ def layer_0(split: Split) -> dict:
 def neighbours(split: Split) -> dict:
     """A vote of the k nearest of all training points, k chosen, by scikit-learn."""
     x, y, x_held, y_held = split.choosing()
-    tried = {k: _vote(k, x, y, x_held, y_held) for k in split.scale.neighbours}
+    votes = {k: _vote(k, x, y, x_held) for k in split.scale.neighbours}
+    tried = {k: len(_wrong(found, y_held)) / len(y_held) for k, found in votes.items()}
     k = min(tried, key=tried.__getitem__)
-    test = _vote(k, split.x, split.y, split.x_test, split.y_test)
-    return {"chosen": {"k": k, "error": tried[k]}, "test": test}
+    found = _vote(k, split.x, split.y, split.x_test)
+    return {"chosen": {"k": k, "error": tried[k]}} | _tested(found, split)
 
 
 def all_ridge(split: Split) -> dict:
@@ -126,13 +127,12 @@ def all_ridge(split: Split) -> dict:
     for gamma in split.scale.ridge_gammas:
         for nugget in split.scale.ridge_nuggets:
             v = interpolate(Gaussian(gamma * s), x, y, nugget)
-            tried[gamma, nugget] = _wrong(v(x_held), y_held)
+            tried[gamma, nugget] = len(_wrong(classes(v(x_held)), y_held)) / len(y_held)
     chosen = _best(tried)
     kernel, nugget = Gaussian(chosen["gamma_factor"] * s), chosen["nugget"]
     fitted = ridge.fit(kernel, split.x, split.y, nugget)
     values = ridge.predict(kernel, split.x, fitted.coefficients, split.x_test)
-    test = _wrong(values, split.y_test)
-    return {"chosen": chosen, "residuals": fitted.residuals, "test": test}
+    return {"chosen": chosen, "residuals": fitted.residuals} | _tested(classes(values), split)
 
 
 def images(dataset: str) -> data.Digits:
@@ -153,16 +153,23 @@ def _line(found: dict) -> str:
     return f"{errors} wrong, {found['seconds']:.0f} s"
 
 
-def _vote(k: int, x, y, x_new, y_new) -> float:
+def _vote(k: int, x, y, x_new) -> Tensor:
     with checks.extra("sklearn"):
         from sklearn.neighbors import KNeighborsClassifier
 
     voters = KNeighborsClassifier(k, algorithm="brute").fit(x.numpy(), classes(y).numpy())
-    return 1 - float(voters.score(x_new.numpy(), classes(y_new).numpy()))
+    return torch.from_numpy(voters.predict(x_new.numpy()))
 
 
-def _wrong(values: Tensor, y: Tensor) -> float:
-    return float((classes(values) != classes(y)).double().mean())
+def _wrong(found: Tensor, y: Tensor) -> list[int]:
+    """The misclassified points."""
+    return (found != classes(y)).nonzero()[:, 0].tolist()
+
+
+def _tested(found: Tensor, split: Split) -> dict:
+    """The error on the test set, and which of its points are misclassified."""
+    wrong = _wrong(found, split.y_test)
+    return {"test": len(wrong) / len(split.y_test), "wrong": wrong}
 
 
 def _fits(points: int, name: str) -> bool:
