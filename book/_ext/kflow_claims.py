@@ -97,13 +97,13 @@ def why_not(claim):
 
 def judge(claim, value, numbers):
     """Whether our number bears the claim out, by the rule that the claim states."""
+    agrees = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
     if "smaller_than" in claim:
         other = numbers[claim["smaller_than"]]
-        return f"{'agrees' if value < other else '**differs**'}; below {other:.3g}"
+        return f"{agrees if value < other else '**differs**'}; below {other:.3g}"
     if "larger_than" in claim:
         other = numbers[claim["larger_than"]]
-        grown = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
-        return f"{grown if value > other else '**differs**'}; above {other:.3g}"
+        return f"{agrees if value > other else '**differs**'}; above {other:.3g}"
     low, high = claim["expect"] if "expect" in claim else talk_range(*claim["range_of"])
     inside = "agrees" if low <= value <= high else "**differs**"
     return f"{inside}: {f'from {low:g} to' if low else 'at most'} {high:g}"

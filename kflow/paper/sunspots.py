@@ -56,7 +56,7 @@ def methods() -> dict[str, object]:
         "linear": LinearRegression(),
         "untuned": KernelFlowRegressor(steps=0, **fixed),
         "rho": KernelFlowRegressor(criterion="rho", **fixed),
-        "one left out": KernelFlowRegressor(criterion=LeaveOneOut(100, "log_squared"), **fixed),
+        "leave-one-out": KernelFlowRegressor(criterion=LeaveOneOut(100, "log_squared"), **fixed),
         "likelihood": KernelFlowRegressor(criterion="likelihood", **fixed),
     }
 
