@@ -120,7 +120,7 @@ def device(asked: str | torch.device) -> torch.device:
 
 
 def points_and_labels(x: Tensor, y: Tensor, x_name="x", y_name="y", width=None, outputs=None):
-    """Refuse points and labels that do not belong together (or of another width, or outputs)."""
+    """Refuse points and labels that do not belong together, or have other columns than given."""
     matrix(x_name, x, columns=width)
     matrix(y_name, y, columns=outputs, rows=len(x), largest=LARGEST_LABEL)
     same_place(y_name, y, x_name, x)

@@ -95,8 +95,8 @@ def replicas(
     start = solution(0.0)
     flow = start.repeat(count, 1, 1)
     beside = torch.zeros(count, start.numel(), dtype=start.dtype, device="cpu")
-    kept, reached = [], 0
-    for asked in layers:
+    kept = []
+    for reached, asked in zip([0, *layers], layers, strict=False):
         for layer in range(reached, asked):
             which = torch.randint(len(ode.games), (count,), generator=rng, device="cpu")
             centre = solution(min(layer * eps, float(solution.t[-1])))
@@ -105,7 +105,6 @@ def replicas(
             beside = beside + eps * (beside @ slope.T + single[which] - single.mean(0))
             flow = flow + eps * _moves(ode, flow, ode.games.pick(which))
         kept.append((flow, beside.view_as(flow)))
-        reached = asked
     return Replicas(*map(torch.stack, zip(*kept, strict=True)))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from kflow import checks
 
 
-def _length(name: str, value) -> float:
+def _bounded(name: str, value) -> float:
     """A positive number, at most as large as a coordinate may be."""
     return checks.number(name, value, above=0, most=checks.LARGEST)
 
@@ -21,7 +21,7 @@ class Constant:
     eps: float
 
     def __post_init__(self):
-        object.__setattr__(self, "eps", _length("eps", self.eps))
+        object.__setattr__(self, "eps", _bounded("eps", self.eps))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -38,7 +38,7 @@ class MaxDisplacement:
     delta: float
 
     def __post_init__(self):
-        object.__setattr__(self, "delta", _length("delta", self.delta))
+        object.__setattr__(self, "delta", _bounded("delta", self.delta))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""
@@ -56,7 +56,7 @@ class RelativeDisplacement:
     delta: float
 
     def __post_init__(self):
-        object.__setattr__(self, "delta", _length("delta", self.delta))
+        object.__setattr__(self, "delta", _bounded("delta", self.delta))
 
     def __call__(self, z: Float[Tensor, "n d"], g: Float[Tensor, "n d"]) -> Tensor:
         """The scalar eps for the batch z with g = -grad rho."""

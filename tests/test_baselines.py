@@ -64,8 +64,16 @@ def test_the_baselines_are_made_part_by_part_and_kept(tmp_path):
     path.write_text(json.dumps(whole))
     again = baselines.run(tmp_path, SMALL, points)
     assert again["parts"]["mnist layer_0"] == first
-    ridge = again["parts"]["mnist all_ridge"]
-    assert ridge["test"] == len(ridge["wrong"]) / 50 < 0.5
+    assert again["parts"]["mnist all_ridge"]["test"] < 0.5
+
+
+def test_which_points_are_misclassified_is_what_scikit_learn_says(tmp_path):
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    found = baselines.run(tmp_path, SMALL, points)["parts"]["mnist neighbours"]
+    x, y, x_test, y_test = (part.numpy() for part in points())
+    voters = neighbors.KNeighborsClassifier(found["chosen"]["k"]).fit(x, y.argmax(1))
+    wrong = (voters.predict(x_test) != y_test.argmax(1)).nonzero()[0].tolist()
+    assert 0 < len(wrong) < 50 and found["wrong"] == wrong and found["test"] == len(wrong) / 50
 
 
 def test_ridge_is_not_made_where_memory_is_short(tmp_path, monkeypatch, capsys):

@@ -85,6 +85,17 @@ def test_what_a_record_says_is_text_and_never_markup(monkeypatch):
     assert "&lt;b&gt;&amp;&lt;/b&gt; <em>\\rho &lt; 1</em>" in shown
 
 
+@pytest.mark.parametrize("rule", [{"smaller_than": "b"}, {"larger_than": "a"}, {"expect": [1, 2]}])
+def test_a_claim_is_judged_by_its_rule_and_keeps_its_qualification(rule, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    judge = importlib.import_module("kflow_claims").judge
+    numbers = {"a": 0.5, "b": 2.5}
+    assert judge(rule, 1.5, numbers).startswith("agrees")
+    assert judge(rule | {"partly": "here"}, 1.5, numbers).startswith("agrees in part: here")
+    outside = 0.2 if "larger_than" in rule else 3.0
+    assert judge(rule | {"partly": "here"}, outside, numbers).startswith("**differs**")
+
+
 def test_no_claim_is_left_out():
     page = (built() / "claims.html").read_text()
     assert all(f"<strong>{row}</strong>" in page for row in ("S1", "S5", "F1", "F2", "M1", "C"))

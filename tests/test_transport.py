@@ -8,10 +8,10 @@ import torch
 import kflow
 from kflow import data, game
 from kflow.engine import precisions, transport
+from kflow.engine.frame import Frame
+from kflow.engine.shards import Shards
 from kflow.engine.transport import Layer
 from tests import reference
-
-OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 
 
 def digits_layer(nugget, flowed=0):
@@ -76,8 +76,6 @@ def test_plain_bf16_would_lose_the_motion():
 
 @pytest.mark.parametrize("width", [8, 304])
 def test_a_point_moves_to_the_same_bits_alone_and_in_any_company(width, rng, place):
-    if width == 8 and place.dtype == torch.float32 and place.precision != "mixed" and OLD:
-        pytest.skip("oneDNN of this torch sums some rows of narrow points in another order")
     numbers = torch.randn(2500, width, generator=rng, dtype=torch.float64)
     c = torch.randn(250, width, generator=rng, dtype=torch.float64)
     x, c = place(numbers, c)
@@ -176,6 +174,40 @@ def test_float32_on_a_cpu_is_multiplied_by_onednn():
     x = torch.zeros(1, 1)
     assert (transport._linear(x) is transport._onednn_linear) == transport.ONEDNN
     assert transport._linear(x.double()) is torch.nn.functional.linear
+
+
+def rounded(x, w, bias):
+    """x @ w.T, whose bits depend on no order."""
+    return (x.double() @ w.double().mT).float()
+
+
+def test_a_product_whose_rows_depend_on_their_place_is_not_trusted():
+    assert transport.sums_rows_alike(rounded)
+    for narrow in (8, 256):  # the distances, and the motion
+
+        def last_row_otherwise(x, w, bias, narrow=narrow):
+            product = rounded(x, w, bias)
+            product[-1] *= 1 + 1e-6 * (x.shape[1] == narrow)
+            return product
+
+        assert not transport.sums_rows_alike(last_row_otherwise)
+
+
+def test_where_onednn_is_not_trusted_the_points_are_filled_up(rng, monkeypatch):
+    x, more = torch.randn(40, 3, generator=rng), torch.randn(300, 3, generator=rng)
+    alone = Shards.of(len(x), None)
+    for trusted, fill in ((True, 0), (False, 5)):
+        monkeypatch.setattr(transport, "ONEDNN", trusted)
+        assert Frame.of(x, torch.float32, True, alone).fill == fill
+        assert Frame.of(x.double(), torch.float64, True, alone).fill == 5
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 20, kflow.MaxDisplacement(0.1), 1e-2, "float32")
+
+    def carried(points):
+        return flow.run(x, x[:, :1], 3, torch.Generator().manual_seed(0), carry=points).carried
+
+    together = carried(more)
+    for i in (0, 7, 255, 299):
+        assert torch.equal(carried(more[i : i + 1])[0], together[i])
 
 
 MATMUL = getattr(torch.backends.mkldnn, "matmul", None)

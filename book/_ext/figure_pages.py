@@ -9,11 +9,13 @@ import figure_parts
 from bs4 import BeautifulSoup
 from docutils import nodes
 from markupsafe import Markup
+from PIL import Image
 
 from kflow.figures import records
 from kflow.reproduce import citation
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = 600, 600  # pixels that an image of the gallery fits in, twice those that it takes
 
 
 def note(env, slug, anchor):
@@ -62,6 +64,10 @@ def pages(app):
         slug = figure.record["slug"]
         target = Path(app.outdir) / "figures" / slug
         shutil.copytree(figure.folder, target, dirs_exist_ok=True)
+        for _, name, _ in figure.images:
+            with Image.open(target / name) as image:
+                image.thumbnail(SMALL)
+                image.save(target / name.replace(".png", "-small.webp"), quality=80)
         docname, anchor = getattr(app.env, "kflow_places", {}).get(slug, ("index", ""))
         place = f"{docname}.html#{anchor}"
         index.append(_entry(app.env, figure, place))

@@ -105,7 +105,7 @@ def judge(claim, value, numbers):
         other = numbers[claim["larger_than"]]
         return f"{agrees if value > other else '**differs**'}; above {other:.3g}"
     low, high = claim["expect"] if "expect" in claim else talk_range(*claim["range_of"])
-    inside = "agrees" if low <= value <= high else "**differs**"
+    inside = agrees if low <= value <= high else "**differs**"
     return f"{inside}: {f'from {low:g} to' if low else 'at most'} {high:g}"
 
 

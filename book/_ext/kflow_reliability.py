@@ -33,7 +33,7 @@ class Reliability(SphinxDirective):
         lines = ["````{list-table}", ":header-rows: 1", ""]
         for row in [head, *rows]:
             lines += [f"{'* ' if k == 0 else '  '}- {cell}" for k, cell in enumerate(row)]
-        box = nodes.container(classes=["kf-scroll"])
+        box = nodes.container(classes=["kf-scroll", "kf-reliability"])
         self.state.nested_parse(StringList([*lines, "````"], "reliability"), 0, box)
         return [box]
 
@@ -85,14 +85,7 @@ def held():
 
 def _handled(name):
     faults = [f for f in (read("handled") or {"faults": []})["faults"] if name in f]
-    return [[plain(f[name]), plain(f["cure"]), plain(in_words(f["test"]))] for f in faults]
-
-
-def in_words(test):
-    """tests/test_game.py::test_the_prose_of_it, as words that a narrow column can break."""
-    file, _, name = test.rpartition("::")
-    words = name.removeprefix("test_").replace("_", " ")
-    return f"{Path(file).stem}: {words}" if file else words
+    return [[plain(f[name]), plain(f["cure"]), plain(f["test"])] for f in faults]
 
 
 def mutation():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.engine.shards import Shards
-from kflow.engine.transport import ALIGNED
+from kflow.engine.transport import alignment
 
 SEEN = 1001  # training points whose median is the centre
 PART = 2**14
@@ -50,7 +50,7 @@ class Frame:
             moves = torch.ones_like(moves)
         moving, resting = moves.nonzero()[:, 0], (~moves).nonzero()[:, 0]
         centre = checks.wide(some[:, moving]).sort(dim=0).values[len(some) // 2]
-        align = ALIGNED if radial and (dtype == torch.float64 or x.is_cuda) else 1
+        align = alignment(dtype, x.device) if radial else 1
         return cls(
             moving, resting, centre if radial else torch.zeros_like(centre),
             some[0, resting].clone(), dtype, -len(moving) % align,

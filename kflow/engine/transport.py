@@ -38,12 +38,16 @@ def move(
     """Move points in place by the layers, one after the other.
 
     offsets (n,) are added to every squared distance of a point: what it is away from the batch in
-    the columns that were left out. In float64 and on a GPU the points must be a multiple of
-    `ALIGNED` columns wide for their bits not to depend on their company; `kflow.engine.frame` sees
-    to it.
+    the columns that were left out. For their bits not to depend on their company the points must be
+    a multiple of `alignment` columns wide; `kflow.engine.frame` sees to it.
     """
     mover = mover_of(kernel, mixed)
     mover.move(points, offsets, [mover.prepare(layer) for layer in layers])
+
+
+def alignment(dtype: torch.dtype, device: torch.device) -> int:
+    """The width of points must be a multiple of this."""
+    return 1 if _by_onednn(dtype, device) else ALIGNED
 
 
 def block_rows(width: int, n_fine: int, device: torch.device) -> int:
@@ -164,18 +168,31 @@ def _linear(x: Tensor):
     Unlike MKL it sums every row in the same order, wherever the row lies in memory, and on an
     AVX-512 machine of another maker than MKL's it took half the time.
     """
-    return _onednn_linear if ONEDNN and _is_cpu_float32(x) else F.linear
+    return _onednn_linear if _by_onednn(x.dtype, x.device) else F.linear
 
 
-def _is_cpu_float32(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32
-
-
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def _by_onednn(dtype: torch.dtype, device: torch.device) -> bool:
+    return ONEDNN and dtype == torch.float32 and device.type == "cpu"
 
 
 def _onednn_linear(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, w, bias, "none", [], "")
+
+
+def sums_rows_alike(linear) -> bool:
+    """Whether a narrow row's product has the same bits in any place; not in torch 2.8's oneDNN."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(256, 8, generator=rng, dtype=torch.float32, device="cpu")
+    k, moved = (linear(rows, x, None) for rows in (x, x.roll(1, 0)))
+    c, shifted = (linear(rows, x.mT.contiguous(), None) for rows in (k, k.roll(1, 0)))
+    return torch.equal(k, moved.roll(-1, 0)) and torch.equal(c, shifted.roll(-1, 0))
+
+
+ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    and sums_rows_alike(_onednn_linear)
+)
 
 
 def _sum_of_halves(k: Tensor, c_t: Tensor) -> Tensor:

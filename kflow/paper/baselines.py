@@ -112,10 +112,10 @@ def neighbours(split: Split) -> dict:
     """A vote of the k nearest of all training points, k chosen, by scikit-learn."""
     x, y, x_held, y_held = split.choosing()
     votes = {k: _vote(k, x, y, x_held) for k in split.scale.neighbours}
-    tried = {k: len(_wrong(found, y_held)) / len(y_held) for k, found in votes.items()}
+    tried = {k: _tested(found, y_held)["test"] for k, found in votes.items()}
     k = min(tried, key=tried.__getitem__)
     found = _vote(k, split.x, split.y, split.x_test)
-    return {"chosen": {"k": k, "error": tried[k]}} | _tested(found, split)
+    return {"chosen": {"k": k, "error": tried[k]}} | _tested(found, split.y_test)
 
 
 def all_ridge(split: Split) -> dict:
@@ -127,12 +127,14 @@ def all_ridge(split: Split) -> dict:
     for gamma in split.scale.ridge_gammas:
         for nugget in split.scale.ridge_nuggets:
             v = interpolate(Gaussian(gamma * s), x, y, nugget)
-            tried[gamma, nugget] = len(_wrong(classes(v(x_held)), y_held)) / len(y_held)
+            tried[gamma, nugget] = _tested(classes(v(x_held)), y_held)["test"]
     chosen = _best(tried)
     kernel, nugget = Gaussian(chosen["gamma_factor"] * s), chosen["nugget"]
     fitted = ridge.fit(kernel, split.x, split.y, nugget)
     values = ridge.predict(kernel, split.x, fitted.coefficients, split.x_test)
-    return {"chosen": chosen, "residuals": fitted.residuals} | _tested(classes(values), split)
+    return {"chosen": chosen, "residuals": fitted.residuals} | _tested(
+        classes(values), split.y_test
+    )
 
 
 def images(dataset: str) -> data.Digits:
@@ -161,15 +163,10 @@ def _vote(k: int, x, y, x_new) -> Tensor:
     return torch.from_numpy(voters.predict(x_new.numpy()))
 
 
-def _wrong(found: Tensor, y: Tensor) -> list[int]:
-    """The misclassified points."""
-    return (found != classes(y)).nonzero()[:, 0].tolist()
-
-
-def _tested(found: Tensor, split: Split) -> dict:
-    """The error on the test set, and which of its points are misclassified."""
-    wrong = _wrong(found, split.y_test)
-    return {"test": len(wrong) / len(split.y_test), "wrong": wrong}
+def _tested(found: Tensor, y: Tensor) -> dict:
+    """The error of the classes found, and which points are misclassified."""
+    wrong = (found != classes(y)).nonzero()[:, 0].tolist()
+    return {"test": len(wrong) / len(y), "wrong": wrong}
 
 
 def _fits(points: int, name: str) -> bool:

@@ -28,7 +28,7 @@ TALK = {  # the talk's three tables: rows N_I
     "F-b": ((0.10023, 0.0999, 0.1006, 1.6316e-4), (0.10013, 0.0999, 0.1004, 1.1671e-4),
             (0.10018, 0.0999, 0.1005, 1.445e-4), (0.10018, 0.0996, 0.1009, 2.2941e-4)),
 }  # fmt: skip
-TESTS = 10_000  # test images of either set
+TEST_IMAGES = 10_000  # of either set
 METHODS = {  # that know all training points
     "neighbours": "nearest neighbours, all training images",
     "all_ridge": "kernel ridge, all training images",
@@ -139,12 +139,13 @@ def paired(run: Run, dataset: str, method: str, start: Path | None = None) -> di
         return {}
     ours, theirs = set(run.arrays[f"wrong_{run.layers[-1]}"].tolist()), set(part["wrong"])
     flow, other = len(ours - theirs), len(theirs - ours)
-    middle, spread = flow - other, 1.96 * sqrt(flow + other - (flow - other) ** 2 / TESTS)
+    difference = flow - other
+    half_width = 1.96 * sqrt(flow + other - difference**2 / TEST_IMAGES)
     return {
         "flow_alone": flow,
         "other_alone": other,
-        "low": (middle - spread) / TESTS,
-        "high": (middle + spread) / TESTS,
+        "low": (difference - half_width) / TEST_IMAGES,
+        "high": (difference + half_width) / TEST_IMAGES,
         "p": float(binomtest(flow, flow + other).pvalue),
     }
 
