@@ -142,11 +142,12 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     r"""With $\hat Y = K_f^{-1} y$, $\hat Y_c = \pi^T K_c^{-1} \pi y$ and D the energy of all,
     $d\rho = \mathrm{tr}(W\, dK)$, $W = (\hat Y_c \hat Y_c^T - (1-\rho) \hat Y \hat Y^T) / D$."""
     r2 = squared_distances_of_centred(z, z)
-    energies = _energies(kernel.of_squared(r2), z, y, coarse, nugget, strict)
+    gram = kernel.of_squared(r2)
+    energies = _energies(gram, z, y, coarse, nugget, strict)
     kept = (energies.coarse / energies.fine)[..., None, None]
     y_hat, z_hat = _coefficients(energies, coarse)
     w = torch.cat([z_hat, -kept * y_hat], -1) @ torch.cat([z_hat, y_hat.expand_as(z_hat)], -1).mT
-    v = w.mul_(kernel.slope(r2)).mul_(4 / energies.fine[..., None, None])
+    v = w.mul_(kernel.slope_beside(gram, r2)).mul_(4 / energies.fine[..., None, None])
     v.diagonal(dim1=-2, dim2=-1).zero_()  # else its rounding is all there is of points far apart
     gradient = v.sum(-1, keepdim=True) * z - v @ z
     return Played(1 - kept[..., 0, 0], gradient, energies.factor, energies.inverse)

@@ -67,6 +67,10 @@ class Radial(ABC):
     def slope(self, r2: Tensor) -> Tensor:
         """phi', the derivative of phi with respect to r2."""
 
+    def slope_beside(self, values: Tensor, r2: Tensor) -> Tensor:
+        """`slope(r2)` where the values phi(r2) are at hand, which may spare exponentials."""
+        return self.slope(r2)
+
     @classmethod
     def for_points(cls, x: Float[Tensor, "n d"], **shape):
         r"""The kernel whose gamma^2 is the mean of $|x_i - x_j|^2$ over all pairs i != j."""
@@ -102,7 +106,10 @@ class Gaussian(Radial):
         return (r2 / -(self.gamma**2)).exp_()
 
     def slope(self, r2):
-        return self.of_squared(r2) / -(self.gamma**2)
+        return self.slope_beside(self.of_squared(r2), r2)
+
+    def slope_beside(self, values, r2):
+        return values / -(self.gamma**2)
 
 
 @dataclass(frozen=True)

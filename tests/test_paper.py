@@ -156,7 +156,7 @@ def test_the_cost_follows_from_the_seconds_of_the_records(tmp_path):
     record |= {"seconds_observing": 9.0, "commit": "?", "by_layer": {}}
     (tmp_path / paper.RECORDS).mkdir(parents=True)
     (tmp_path / paper.RECORDS / "mnist.json").write_text(json.dumps(record))
-    assert paper.cost(14_400, tmp_path) == "about 1.0 hours on 2 threads"
+    assert paper.cost(14_400, tmp_path) == "about 60.0 minutes on 2 threads"
 
 
 def test_steps_are_in_units_of_the_data_or_of_a_points_norm():

@@ -32,8 +32,10 @@ def test_the_record_is_a_row_for_each_fold_and_is_added_to(small, tmp_path, monk
     assert means.loc["line", "ridge"] > 0.999 and spreads.loc["line", "ridge"] < 1e-3
     assert means.loc["line", "likelihood"] > 0.99
     covered = [row["covered"] for row in rows if row["model"] == "likelihood"]
-    assert len(covered) == 3 and min(covered) > 0.5
+    assert len(covered) == 3 * tabular.SEEDS and min(covered) > 0.5
     assert {row["layers"] for row in rows if row["model"] == "no layers"} == {0}
+    shown = tabular.summary(rows, "classification", ["SVC", "no layers"])
+    assert shown["mean rank"].sum() == 1 + 2
     monkeypatch.setattr(tabular, "judge", lambda *_: pytest.fail("made again"))
     tabular.run(tmp_path)
     assert (tmp_path / RECORDS / "tabular.json").is_file()
@@ -53,3 +55,16 @@ def test_length_scales_of_the_peer_are_one_for_each_feature():
     assert all(row["score"] > 0.99 and 0 <= row["covered"] <= 1 for row in rows)
     ridge = tabular.judge("regression", "s", 0, "ridge", RidgeCV(), x, x[:, 0])
     assert "covered" not in ridge[0]
+
+
+def test_the_best_of_two_has_rank_one_and_its_time_is_the_median_over_folds():
+    rows = [
+        dict(task="regression", set="s", seed=seed, model=model, score=score - seed, seconds=time)
+        for seed in (0, 1)
+        for model, scores in (("a", (0.9, 0.8, 0.1)), ("b", (0.5, 0.5, 0.5)))
+        for score, time in zip(scores, (1.0, 2.0, 9.0), strict=True)
+    ]
+    rows += [row | {"model": "c", "score": 1.0} for row in rows[:1]]
+    shown = tabular.summary(rows, "regression", ["a", "b"])
+    assert shown["mean rank"].to_dict() == {"a": 1, "b": 2}
+    assert shown["seconds of a fit, median"].to_dict() == {"a": 2, "b": 2}

@@ -83,7 +83,7 @@ def test_a_point_moves_to_the_same_bits_alone_and_in_any_company(width, rng, pla
     kernel = kflow.Gaussian(float(width))
     together = x.clone()
     transport.move(together, None, [layer], kernel, mixed)
-    for i in (0, 255, 256, 2047, 2048, 2499):
+    for i in (0, 255, 256, 511, 512, 2499):
         alone = x[i : i + 1].clone()
         transport.move(alone, None, [layer], kernel, mixed)
         assert torch.equal(alone[0], together[i])

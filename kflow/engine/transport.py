@@ -55,7 +55,7 @@ def block_rows(width: int, n_fine: int, device: torch.device) -> int:
     images = width * n_fine >= 2**16  # else points of the plane, or the like
     if device.type == "cuda":
         return 8192 if images else 65_536
-    return 2048 if images else 256
+    return 512 if images else 256
 
 
 class Prepared(NamedTuple):

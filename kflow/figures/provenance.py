@@ -69,6 +69,14 @@ def hardware() -> dict:
     }
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the unit that a person would use."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []

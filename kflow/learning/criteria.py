@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kflow import checks
-from kflow.learning.gram import energies, inverse, solve, weights_and_diagonal
+from kflow.learning.gram import energies, inverse, rho, solve, weights_and_diagonal
 
 
 def _batch(x, y, n_fine, rng, even=False):
@@ -61,26 +61,23 @@ class Rho:
     def __call__(self, kernel, x, y, nugget, rng) -> Tensor:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng, even=True)
-        gram = kernel(x, x)
-        judge = self._energy if self.norm == "energy" else self._native
-        value = judge(gram, x, y, nugget, list(_halves(len(x), self.halves, rng, x.device)))
+        halves = list(_halves(len(x), self.halves, rng, x.device))
+        order = torch.cat(halves[0])  # the first half that is kept before the one that is hidden
+        place = order.argsort()
+        x, y = x[order], y[order]
+        judge = rho if self.norm == "energy" else self._native
+        value = judge(kernel(x, x), nugget, y, x, [place[kept] for kept, _ in halves[1:]])
         return value.log() if self.log else value
 
     @staticmethod
-    def _energy(gram, x, y, nugget, halves):
-        fine = energies(gram, nugget, y, x)[0].sum()
-        kept = [energies(gram[c][:, c], nugget, y[c], x[c])[0].sum() for c, _ in halves]
-        return 1 - sum(kept) / (len(kept) * fine)
-
-    @staticmethod
-    def _native(gram, x, y, nugget, halves):
+    def _native(gram, nugget, y, x, others):
         fine = solve(gram, nugget, y, x)
-        total = 0
-        for c, _ in halves:
+        total, first = 0, torch.arange(len(x) // 2, device=x.device)
+        for c in [first, *others]:
             kept = solve(gram[c][:, c], nugget, y[c], x[c])
             gap = fine - torch.zeros_like(fine).index_add(0, c, kept)
             total = total + (gap * (gram @ gap)).sum()
-        return total / (len(halves) * (fine * (gram @ fine)).sum())
+        return total / ((1 + len(others)) * (fine * (gram @ fine)).sum())
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kflow.figures.provenance import duration
 from kflow.figures.records import read_json
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 from kflow.paper.seeds import rule_of
@@ -171,7 +172,7 @@ def cost(layers: int, start: Path | None = None) -> str:
         return "hours"
     fastest = min(made, key=lambda run: run.seconds_moving / run.settings.layers)
     rate = fastest.seconds_moving / fastest.settings.layers
-    return f"about {rate * layers / 3600:.1f} hours on {fastest.hardware}"
+    return f"about {duration(rate * layers)} on {fastest.hardware}"
 
 
 def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None):

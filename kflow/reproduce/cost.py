@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kflow.figures.parameters import Schema
+from kflow.figures.provenance import duration
 from kflow.figures.shares import Shares
 from kflow.reproduce import plans
 
@@ -28,14 +29,6 @@ class Cost(NamedTuple):
         )
         memory = f" and {self.megabytes:.0f} MB" if self.megabytes else ""
         return f"cost: about {duration(self.seconds)}{memory} ({rest})"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that a person would use."""
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def estimate(name: str, schema: Schema, values: Mapping, root: Path) -> Cost:

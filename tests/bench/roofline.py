@@ -12,7 +12,7 @@ from tests.bench.layers import layer_case, precisions
 from tests.bench.problem import Problem, digits
 from tests.bench.sizes import Sizes
 
-ROWS = 2048  # of a block, as in the transport
+ROWS = 512  # of a block, as in the transport
 
 
 def games(bench: Bench, sizes: Sizes):
