@@ -176,11 +176,11 @@ def summary(rows: list[dict], task: str, models: Iterable[str]):
     frame = _frame(rows, task)
     frame = frame[frame["model"].isin(models)]
     scores = frame.groupby(["set", "seed", "model"])["score"].mean().unstack()
-    found = scores.rank(axis=1, ascending=False).mean().to_frame("mean rank")
-    found["seconds of a fit, median"] = frame.groupby("model")["seconds"].median()
+    found = scores.rank(axis=1, ascending=False).mean().to_frame("rank")
+    found["seconds"] = frame.groupby("model")["seconds"].median()
     if "covered" in frame:
-        found["labels in their 95 % interval"] = frame.groupby("model")["covered"].mean()
-    return found.sort_values("mean rank")
+        found["inside 95 %"] = frame.groupby("model")["covered"].mean()
+    return found.sort_values("rank")
 
 
 def _frame(rows, task):
