@@ -138,13 +138,14 @@ def number(name: str, value, *, above=None, least=None, most=None) -> float:
         finite = False
     if not finite:
         raise ValueError(f"{name} must be finite, not {value!r}")
-    if above is not None and not value > above:
+    found = float(value)  # NumPy takes a bound to the precision of the value, and may overflow
+    if above is not None and not found > above:
         raise ValueError(f"{name} must be above {above}, not {value!r}")
-    if least is not None and not value >= least:
+    if least is not None and not found >= least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
-    if most is not None and not value <= most:
+    if most is not None and not found <= most:
         raise ValueError(f"{name} must be at most {most}, not {value!r}")
-    return float(value)
+    return found
 
 
 def flag(name: str, value):

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import Kernel, cholesky, whiten
+from kflow.interpolation import Kernel, cholesky, narrowed, whiten
 from kflow.kernels import Radial, squared_distances_of_centred
 
 MANY = 10**6  # points of which a draw no longer permutes all
@@ -92,7 +92,7 @@ def rho_and_gradient(
     if isinstance(kernel, Radial):
         wide = centred(wide)
     played = play(kernel, wide, y.to(wide), coarse.to(wide.device), nugget)
-    return played.rho.to(z), played.gradient.to(z)
+    return played.rho.to(z), narrowed("gradients", played.gradient, z)
 
 
 def centred(z: Float[Tensor, "*b n d"]) -> Float[Tensor, "*b n d"]:

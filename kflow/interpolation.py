@@ -31,7 +31,20 @@ class Interpolant:
         checks.same_place("x_new", checks.wide(x_new[:0]), "x", self.x)
         k = kernel_to(self.kernel, self.x)
         blocks = [k(checks.wide(block)) @ self.coefficients for block in x_new.split(BLOCK)]
-        return torch.cat(blocks).to(x_new.device, x_new.dtype)
+        return narrowed("values", torch.cat(blocks), x_new)
+
+
+def narrowed(name: str, values: Tensor, like: Tensor) -> Tensor:
+    """Values in the dtype of like, and where it is; ValueError where they are too large for it."""
+    found = values.to(like.dtype)
+    if found.dtype != values.dtype:
+        lost = torch.isfinite(values) & ~torch.isfinite(found)
+        if lost.any():
+            raise ValueError(
+                f"{name} of {float(values[lost].abs().max()):.3g} are too large for "
+                f"{found.dtype}; give the points in a wider dtype"
+            )
+    return found.to(like.device)
 
 
 def kernel_to(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:

@@ -114,7 +114,7 @@ class EffectiveODE:
         Other points `at` (m, d) go along. Raises ValueError for bad times, IntegrationFailed
         with the t it reached where the solution explodes, is too stiff, or points collide.
         """
-        start, other = self._checked(x, at)
+        start, other = (points.detach() for points in self._checked(x, at))
         t = increasing(t)
         rtol = checks.number("rtol", rtol, least=1e-13)
         atol = checks.number("atol", atol, above=0)

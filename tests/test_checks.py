@@ -132,3 +132,10 @@ def test_labels_that_are_not_finite_are_refused_in_every_precision(dtype, bad):
     with pytest.raises(ValueError, match="y must be finite, but row 1 holds NaN or infinity"):
         checks.matrix("y", y, largest=checks.LARGEST_LABEL)
     checks.matrix("y", torch.ones(2, 1, dtype=dtype), largest=checks.LARGEST_LABEL)
+
+
+def test_a_bound_is_not_rounded_to_the_precision_of_the_value():
+    assert checks.number("dt", np.float32(0.5), above=0, most=1e100) == 0.5
+    assert checks.number("n", np.float16(0.5), above=1e-300) == 0.5
+    with pytest.raises(ValueError, match="must be at most 2049"):
+        checks.number("n", np.float32(2049.5), most=2049)

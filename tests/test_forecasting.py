@@ -173,6 +173,8 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
         (lambda: embed([1.0, 2.0], 2**63 - 1, np.int64(4)), ValueError, "delays must be at most"),
         (lambda: scale_of([1.0, 1e300]), ValueError, r"at most 1e\+100, but it reaches 1e\+300"),
         (lambda: valid_time(ONES, ONES, 0.0), ValueError, "scale must be a positive number"),
+        (lambda: valid_time(ONES, ONES, 1.0, exponent=1e300), ValueError, "must be at most 1e.100"),
+        (lambda: valid_time(ONES, ONES, 1.0, dt=1e300), ValueError, "must be at most 1e.100"),
         (lambda: valid_time(ONES, ONES, [1.0] * 3), ValueError, "scale must be a positive number"),
         (lambda: valid_time(ONES, ONES, 1.0, dt=math.nan), ValueError, "dt must be finite"),
         (lambda: valid_time(ONES, ONES, 1.0, exponent=-1), ValueError, "exponent must be above"),

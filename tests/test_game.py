@@ -218,6 +218,20 @@ def test_a_draw_has_as_many_points_as_asked_and_half_of_them(rng):
     assert len(sample.coarse) == len(sample.coarse.unique()) == 6 and int(sample.coarse.max()) < 12
 
 
+def test_a_gradient_that_the_dtype_of_the_points_cannot_hold_is_refused():
+    z = torch.tensor([[0.0], [1.0], [2.0], [4.0]], dtype=torch.float64) * 1e-5
+    y, kept = torch.tensor([[1.0], [-1.0], [1.0], [0.5]], dtype=torch.float64), torch.tensor([0, 2])
+    _, gradient = kflow.rho_and_gradient(kflow.Gaussian(1e-6), z / 10, y, kept, 1e-3)
+    assert gradient.abs().max() > 65504
+    with pytest.raises(ValueError, match="gradients of .* are too large for torch.float16"):
+        kflow.rho_and_gradient(kflow.Gaussian(1e-6), (z / 10).half(), y.half(), kept, 1e-3)
+
+
+def test_more_points_than_can_be_drawn_from_are_refused(rng):
+    with pytest.raises(ValueError, match="n_points must be at most 4611686018427387904, not"):
+        kflow.draw(2**62 + 1, 2, rng)
+
+
 def test_a_game_may_be_of_two_points(rng):
     sample = kflow.draw(2, 2, rng)
     assert sorted(sample.fine.tolist()) == [0, 1] and len(sample.coarse) == 1

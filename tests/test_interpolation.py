@@ -147,3 +147,17 @@ def test_an_energy_is_a_number_where_the_points_carry_gradients():
     v = kflow.interpolate(kflow.Gaussian(1.0), x.clone().requires_grad_(), x + 1)
     assert v.energy == kflow.interpolate(kflow.Gaussian(1.0), x, x + 1).energy
     assert v(x).requires_grad
+
+
+def test_values_that_the_dtype_of_the_points_cannot_hold_are_refused():
+    x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    found = kflow.interpolate(kflow.Gaussian(1.0), x, 1e5 * (1 - x))
+    assert found(x.float())[0] == pytest.approx(1e5)
+    with pytest.raises(ValueError, match=r"values of 1e\+05 are too large for torch.float16; give"):
+        found(x.half())
+
+
+def test_any_callable_interpolates():
+    x = torch.tensor([[0.5], [1.0]], dtype=torch.float64)
+    found = kflow.interpolate(lambda a, b: (1 + a @ b.mT) ** 2, x, x.square())
+    torch.testing.assert_close(found(x), x.square())

@@ -101,6 +101,7 @@ def test_distances_do_not_depend_on_the_origin(clouds):
         (lambda x: kflow.Gaussian(math.nan), "gamma must be finite"),
         (lambda x: kflow.RationalQuadratic(1.0, 0.0), "alpha must be above 0"),
         (lambda x: kflow.RationalQuadratic(1.0, 1e7), r"alpha must be at most 1000000.0, not"),
+        (lambda x: kflow.RationalQuadratic(1.0, 9e-7), "alpha must be at least 1e-06, not 9e-07"),
         (lambda x: kflow.Gaussian(1e-300), "gamma must be at least 1e-18, not 1e-300"),
         (lambda x: kflow.Gaussian(1e300), r"gamma must be at most 1e\+18, not 1e\+300"),
         (lambda x: kflow.Gaussian(10**400), "gamma must be finite"),
@@ -112,10 +113,15 @@ def test_distances_do_not_depend_on_the_origin(clouds):
         (lambda x: kflow.Gaussian(1.0)(x * math.nan, x), "x must be finite, but row 0"),
         (lambda x: kflow.Gaussian.for_points(x[:1]), "at least 2 points"),
         (lambda x: kflow.Gaussian.for_points(x[[0, 0]]), "all points of x coincide"),
-        (
-            lambda x: kflow.Gaussian.for_points(torch.full((7, 1), 0.1).double()),
-            "all points of x coincide",
-        ),
+        *[  # of some of these the mean is rounded
+            (
+                lambda x, n=n: kflow.Gaussian.for_points(
+                    torch.full_like(x[:1, :1], 0.7).expand(n, 1)
+                ),
+                "all points of x coincide",
+            )
+            for n in range(3, 13)
+        ],
     ],
 )
 @pytest.mark.wrong_types

@@ -426,3 +426,11 @@ def test_a_solution_is_asked_for_a_number():
     x, y = roll()
     with pytest.raises(TypeError, match="t must be a number, not 'now'"):
         EffectiveODE(KERNEL, y, 4).solve(x, 0.1)("now")
+
+
+def test_points_that_carry_gradients_are_taken_as_they_are():
+    x, ode = small()
+    at = x[:2] + 0.1
+    plain = ode.solve(x, 1e-3, at=at)
+    found = ode.solve(x.clone().requires_grad_(), 1e-3, at=at.clone().requires_grad_())
+    assert torch.equal(found.points, plain.points) and torch.equal(found.at, plain.at)

@@ -318,3 +318,22 @@ def test_a_saved_model_with_an_output_that_is_constant_is_read_again(tmp_path):
     model.save(tmp_path / "model.safetensors")
     again = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.predict(X)[:, 1], 0.0)
+
+
+def test_points_to_predict_from_that_hold_no_label_but_0_are_refused():
+    x = np.random.RandomState(0).normal(size=(30, 2))
+    y = np.where(np.arange(30) == 29, 1.0, 0.0)
+    model = kflow.KernelFlowRegressor(steps=0, n_interp=2, normalize_y=False)
+    with pytest.raises(ValueError, match="all labels of the 2 points drawn .* are 0, .* n_interp"):
+        model.fit(x, y)
+    two = np.stack([np.arange(30.0), y], 1)
+    with pytest.raises(ValueError, match="are 0 in output 1, and others are not"):
+        model.fit(x, two)
+    assert np.isfinite(model.set_params(n_interp=None).fit(x, y).log_marginal_likelihood_)
+
+
+def test_an_output_without_a_label_but_0_has_no_part_in_the_likelihood():
+    x = np.random.RandomState(0).normal(size=(30, 2))
+    y = np.stack([x[:, 0], np.zeros(30)], 1)
+    both, one = (kflow.KernelFlowRegressor(steps=0).fit(x, labels) for labels in (y, y[:, 0]))
+    assert both.log_marginal_likelihood_ == pytest.approx(one.log_marginal_likelihood_)

@@ -89,13 +89,19 @@ def _handled(name):
 
 
 def mutation():
-    """How many mutants of each module a test killed."""
+    """How many mutants of each module a test killed, and how many are accepted with a reason."""
     told = read("mutation")
-    head = ["module", "mutants", "killed", "share"]
+    head = ["module", "mutants", "killed", "share", "accepted"]
     if not told:
         return head, []
     rows = [
-        [f"`{name}`", m["mutants"], m["killed"], f"{m['killed'] / max(1, m['mutants']):.1%}"]
+        [
+            f"`{name}`",
+            m["mutants"],
+            m["killed"],
+            f"{m['killed'] / max(1, m['mutants']):.1%}",
+            sum(bool(survivor["reason"]) for survivor in m["survivors"]),
+        ]
         for name, m in told["modules"].items()
     ]
     return head, rows

@@ -163,13 +163,23 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         drawn = torch.randperm(len(x), generator=rng, device="cpu")[:n].to(
             x.device
         )  # a part of it calibrates
+        lost = (y != 0).any(0) & (y[drawn] == 0).all(0)
+        if lost.any():
+            raise ValueError(
+                f"all labels of the {n} points drawn to predict from are 0"
+                f"{'' if self._one_output else f' in output {int(lost.nonzero()[0])}'}, and others "
+                "are not; pass a larger n_interp"
+            )
         return x[drawn], y[drawn]
 
     def _describe(self):
         amplitude = self._numpy(self.posterior_.amplitude) * self.y_scale_**2
         self.amplitude_ = float(amplitude[0]) if self._one_output else amplitude
-        scale = self._tensor(self.y_scale_).log().sum() * len(self.posterior_.x)
-        self.log_marginal_likelihood_ = float(self.posterior_.log_likelihood().sum() - scale)
+        scale = self._tensor(self.y_scale_).log() * len(self.posterior_.x)
+        varies = self.posterior_.amplitude > 0  # labels that are all 0 have the likelihood infinity
+        self.log_marginal_likelihood_ = float(
+            (self.posterior_.log_likelihood() - scale)[varies].sum()
+        )
         gamma = getattr(getattr(self.kernel_, "kernel", None), "gamma", None)
         if gamma is not None and gamma.ndim == 1:  # how far apart points must be to differ
             self.bandwidths_ = np.full(len(self.varies_), np.inf)

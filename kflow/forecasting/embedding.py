@@ -6,6 +6,8 @@ from numpy import ndarray
 
 from kflow import checks
 
+LARGEST = 1e100  # of a step of time, and of an exponent
+
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
     """A series as (n, d); ValueError or TypeError where a value is no finite number."""
@@ -81,8 +83,10 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
     forecast are (T, d), or (starts, T, d), which gives (starts,); their first row is a time dt
     after the start. With an exponent the time is in units of 1 / exponent, the Lyapunov time.
     """
-    threshold, dt = checks.number("threshold", threshold, above=0), checks.number("dt", dt, above=0)
-    exponent = 1.0 if exponent is None else checks.number("exponent", exponent, above=0)
+    threshold = checks.number("threshold", threshold, above=0)
+    dt = checks.number("dt", dt, above=0, most=LARGEST)
+    exponent = 1.0 if exponent is None else exponent
+    exponent = checks.number("exponent", exponent, above=0, most=LARGEST)
     truth, forecast = floats("truth", truth), floats("forecast", forecast)
     if truth.shape != forecast.shape or truth.ndim not in (2, 3):
         raise ValueError(

@@ -24,7 +24,7 @@ class DeepFeatures(ParametricKernel):
         return self.kernel.gram(a, a if z is x else self.net(z.to(torch.float64)))
 
     def diagonal(self, x):  # noqa: D102
-        return self.kernel.diagonal(self.net(x.to(torch.float64)))
+        return self.kernel.diagonal(self.net(checks.wide(x)))
 
 
 class Weighted(ParametricKernel):

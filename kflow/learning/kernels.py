@@ -164,7 +164,7 @@ class Polynomial(ParametricKernel):
         return base**self.degree
 
     def diagonal(self, x):  # noqa: D102
-        return (1 + (x / self.gamma).square().sum(1)) ** self.degree
+        return (1 + (checks.wide(x) / self.gamma).square().sum(1)) ** self.degree
 
 
 class Linear(Polynomial):

@@ -7,6 +7,7 @@ import torch
 
 import kflow
 from kflow.learning import ARD, HiddenHalf, KFold, LeaveOneOut, MarginalLikelihood, Rho, criteria
+from kflow.learning.gram import rho
 from tests.learning.problems import draw_from, points
 from tests.learning.test_kernels import parameters_as_inputs
 
@@ -50,6 +51,21 @@ def test_the_gradient_is_that_of_finite_differences(criterion):
 
     call, values = parameters_as_inputs(Judged(), ())
     assert torch.autograd.gradcheck(call, values)
+
+
+def test_as_many_halves_as_anyone_may_want_are_taken():
+    assert Rho(halves=10**6).halves == 10**6
+
+
+def test_the_gradient_of_rho_is_that_of_finite_differences_for_three_outputs():
+    x, y = points(8, c=3)
+    gram = kflow.Matern52(2.0)(x, x)
+    others = [torch.tensor([1, 3, 4, 6]), torch.tensor([7, 0, 2, 5])]
+
+    def found(a):
+        return rho(gram + a + a.mT, NUGGET, y, x, others)
+
+    assert torch.autograd.gradcheck(found, torch.zeros_like(gram).requires_grad_())
 
 
 def test_the_scale_of_the_labels_does_not_matter(criterion):
@@ -252,6 +268,7 @@ def test_a_batch_is_drawn_from_rng():
     [
         (lambda: Rho(1), "n_fine must be at least 2"),
         (lambda: Rho(halves=0), "halves must be at least 1"),
+        (lambda: Rho(halves=10**6 + 1), "halves must be at most 1000000, not 1000001"),
         (lambda: Rho(norm="l2"), "norm must be one of 'energy', 'native', not 'l2'"),
         (lambda: LeaveOneOut(loss="squared"), "loss must be one of"),
         (lambda: KFold(1), "k must be at least 2"),

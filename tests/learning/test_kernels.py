@@ -65,6 +65,11 @@ def test_a_gram_matrix_is_symmetric_and_positive_semi_definite(kernel):
     assert torch.linalg.eigvalsh(gram).min() > -1e-10 * gram.diagonal().max()
 
 
+def test_between_two_sets_it_is_a_block_of_the_gram_matrix_of_both(kernel):
+    x, _ = points(9)
+    torch.testing.assert_close(kernel(x[:6], x[6:]), kernel(x)[:6, 6:], rtol=1e-9, atol=1e-12)
+
+
 def test_the_diagonal_is_that_of_the_gram_matrix(kernel):
     x, _ = points()
     torch.testing.assert_close(kernel.diagonal(x), kernel(x).diagonal(), rtol=1e-12, atol=0)
@@ -242,8 +247,11 @@ X = torch.ones(5, 3)
         (lambda: ARD(kflow.Gaussian, 3).freeze()(X * math.nan), "x must be finite"),
         (lambda: ARD(kflow.Gaussian, 2) + Linear(3), "made for 2 and 3 features"),
         (lambda: Polynomial(3, 400)(100 * X), "too large for degree 400: .* to that power"),
+        (lambda: Polynomial(3, 401)(100 * X, -100 * X), "too large for degree 401: "),
+        (lambda: Polynomial(3, 402)(torch.cat([0 * X, 100 * X])), "too large for degree 402: "),
         (lambda: Polynomial(3, 10**30), "degree must be at most 1000"),
         (lambda: ARD(kflow.Gaussian, 2**63), "n_features must be at most 1000000"),
+        (lambda: ARD(kflow.Gaussian, 10**6 + 1), "n_features must be at most 1000000"),
         (lambda: Isotropic(bounds=(1,)), r"bounds of gamma must be two numbers.* not \(1,\)"),
         (lambda: Isotropic(bounds=None), "bounds of gamma must be two numbers.* not None"),
     ],
@@ -285,3 +293,4 @@ def test_a_kernel_takes_points_that_were_made_in_inference_mode(kernel):
     with torch.inference_mode():
         made = x.clone()
     assert torch.equal(kernel(made), kernel(x))
+    assert torch.equal(kernel.diagonal(made), kernel.diagonal(x))

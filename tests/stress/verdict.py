@@ -19,8 +19,10 @@ from kflow.learning import LearningWarning
 HOME = str(Path(kflow.__file__).parent)
 ERRORS = (TypeError, ValueError, FloatingPointError, OverflowError, MemoryError, OSError)
 OURS = (kflow.IntegrationFailed, kflow.NotPositiveDefinite)
-WARNED = re.compile(  # besides LearningWarning; the last is scikit-learn's, and its users know it
-    r'precision "mixed" needs|is corrupt|valid feature names'
+WARNED = (
+    re.compile(  # besides LearningWarning; the last two are scikit-learn's, which its users know
+        r'precision "mixed" needs|is corrupt|valid feature names|fitted without feature names'
+    )
 )
 
 
