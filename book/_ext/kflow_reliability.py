@@ -33,7 +33,8 @@ class Reliability(SphinxDirective):
         lines = ["````{list-table}", ":header-rows: 1", ""]
         for row in [head, *rows]:
             lines += [f"{'* ' if k == 0 else '  '}- {cell}" for k, cell in enumerate(row)]
-        box = nodes.container(classes=["kf-scroll", "kf-reliability"])
+        names = ["kf-tests"] if part in ("mended", "held") else []  # of tests, which are long
+        box = nodes.container(classes=["kf-scroll", *names])
         self.state.nested_parse(StringList([*lines, "````"], "reliability"), 0, box)
         return [box]
 
