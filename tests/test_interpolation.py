@@ -161,3 +161,11 @@ def test_any_callable_interpolates():
     x = torch.tensor([[0.5], [1.0]], dtype=torch.float64)
     found = kflow.interpolate(lambda a, b: (1 + a @ b.mT) ** 2, x, x.square())
     torch.testing.assert_close(found(x), x.square())
+
+
+def test_values_keep_their_digits_where_the_origin_is_far_away():
+    x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+    kernel, at, far = kflow.Gaussian(0.5), x[:-1] + 0.125, 2.0**20
+    near = kflow.interpolate(kernel, x, x.sin())(at)
+    found = kflow.interpolate(kernel, x + far, x.sin())(at + far)
+    torch.testing.assert_close(found, near, rtol=0, atol=1e-9)

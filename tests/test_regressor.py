@@ -324,10 +324,10 @@ def test_points_to_predict_from_that_hold_no_label_but_0_are_refused():
     x = np.random.RandomState(0).normal(size=(30, 2))
     y = np.where(np.arange(30) == 29, 1.0, 0.0)
     model = kflow.KernelFlowRegressor(steps=0, n_interp=2, normalize_y=False)
-    with pytest.raises(ValueError, match="all labels of the 2 points drawn .* are 0, .* n_interp"):
+    with pytest.raises(ValueError, match="of the 2 points drawn .* of output 0 are 0, .* n_interp"):
         model.fit(x, y)
     two = np.stack([np.arange(30.0), y], 1)
-    with pytest.raises(ValueError, match="are 0 in output 1, and others are not"):
+    with pytest.raises(ValueError, match="all labels of output 1 are 0, and others are not"):
         model.fit(x, two)
     assert np.isfinite(model.set_params(n_interp=None).fit(x, y).log_marginal_likelihood_)
 

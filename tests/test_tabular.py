@@ -68,3 +68,15 @@ def test_the_best_of_two_has_rank_one_and_its_time_is_the_median_over_folds():
     shown = tabular.summary(rows, "regression", ["a", "b"])
     assert shown["rank"].to_dict() == {"a": 1, "b": 2}
     assert shown["seconds"].to_dict() == {"a": 2, "b": 2}
+
+
+def test_what_seeds_differ_by_is_no_part_of_the_deviation_over_folds():
+    scores = {0: (0.0, 2.0), 1: (10.0, 14.0)}  # of variance 2 and 8
+    rows = [
+        dict(task="regression", set="s", seed=seed, model="a", score=score)
+        for seed, folds in scores.items()
+        for score in folds
+    ]
+    means, deviations = tabular.table(rows, "regression")
+    assert means.loc["s", "a"] == 6.5
+    assert deviations.loc["s", "a"] == pytest.approx(5**0.5)

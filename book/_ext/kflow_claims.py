@@ -74,7 +74,7 @@ def claim_row(stage, claim):
         rule = by_slug[slug].record["quantities"].get(quantity, {})
         ours = f"{{numref}}`{slug}`: {value:.3g}, {claim['judged']}"
         if "low" in rule:
-            ours += f"; over many seeds {rule['low']:.3g} to {rule['high']:.3g}"
+            ours += f"; other seeds within {rule['low']:.3g} to {rule['high']:.3g}"
         if others := [s for s in by_slug if s != slug]:
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)

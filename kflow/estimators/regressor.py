@@ -166,9 +166,8 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         lost = (y != 0).any(0) & (y[drawn] == 0).all(0)
         if lost.any():
             raise ValueError(
-                f"all labels of the {n} points drawn to predict from are 0"
-                f"{'' if self._one_output else f' in output {int(lost.nonzero()[0])}'}, and others "
-                "are not; pass a larger n_interp"
+                f"of the {n} points drawn to predict from all labels of output "
+                f"{int(lost.nonzero()[0])} are 0, and others are not; pass a larger n_interp"
             )
         return x[drawn], y[drawn]
 

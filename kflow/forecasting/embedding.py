@@ -6,8 +6,6 @@ from numpy import ndarray
 
 from kflow import checks
 
-LARGEST = 1e100  # of a step of time, and of an exponent
-
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
     """A series as (n, d); ValueError or TypeError where a value is no finite number."""
@@ -84,9 +82,9 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
     after the start. With an exponent the time is in units of 1 / exponent, the Lyapunov time.
     """
     threshold = checks.number("threshold", threshold, above=0)
-    dt = checks.number("dt", dt, above=0, most=LARGEST)
+    dt = checks.number("dt", dt, above=0, most=checks.LARGEST_LABEL)
     exponent = 1.0 if exponent is None else exponent
-    exponent = checks.number("exponent", exponent, above=0, most=LARGEST)
+    exponent = checks.number("exponent", exponent, above=0, most=checks.LARGEST_LABEL)
     truth, forecast = floats("truth", truth), floats("forecast", forecast)
     if truth.shape != forecast.shape or truth.ndim not in (2, 3):
         raise ValueError(

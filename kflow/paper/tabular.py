@@ -162,10 +162,16 @@ def _images(digits, seed):
 
 
 def table(rows: list[dict], task: str, value: str = "score"):
-    """Sets in rows, models in columns: mean and deviation over folds and seeds, as two frames."""
-    frame = _frame(rows, task)
-    grouped = frame.groupby(["set", "model"], sort=False)[value]
-    return grouped.mean().unstack(sort=False), grouped.std().unstack(sort=False)
+    """Sets in rows, models in columns: mean, and standard deviation over folds, as two frames.
+
+    Seeds draw other sets, whose differences are no part of the deviation.
+    """
+    grouped = _frame(rows, task).groupby(["set", "model", "seed"], sort=False)[value]
+    means, variances = (
+        each.groupby(["set", "model"], sort=False).mean().unstack(sort=False)
+        for each in (grouped.mean(), grouped.var())
+    )
+    return means, variances**0.5
 
 
 def summary(rows: list[dict], task: str, models: Iterable[str]):

@@ -12,8 +12,6 @@ from tests.bench.layers import layer_case, precisions
 from tests.bench.problem import Problem, digits
 from tests.bench.sizes import Sizes
 
-ROWS = 512  # of a block, as in the transport
-
 
 def games(bench: Bench, sizes: Sizes):
     """The game alone, against N_f and against d: all that a layer does but the transport."""
@@ -44,7 +42,8 @@ def parts(bench: Bench, sizes: Sizes):
         work = (points, None, [layer], problem.kernel, name == "mixed")
         told = {"case": "transport", **facts, "precision": name, "flop": flop}
         cases.append(Case(told, bench.timed(transport.move, *work)))
-    k, c_t = torch.rand(ROWS, sizes.n_fine).to(x), c.mT.contiguous()
+    rows = transport.block_rows(x.shape[1], sizes.n_fine, x.device)
+    k, c_t = torch.rand(rows, sizes.n_fine).to(x), c.mT.contiguous()
     for library, product in libraries(bench.device).items():
         told = {"case": "products", "library": library, **facts, "flop": flop}
         cases.append(Case(told, bench.timed(_products, product, x, z, k, c_t)))
@@ -99,6 +98,6 @@ def libraries(device: torch.device) -> dict:
 
 def _products(product, x, z, k, c_t):
     """x @ z.T and k @ c for every block of rows of x."""
-    for block in x.split(ROWS):
+    for block in x.split(len(k)):
         product(block, z)
         product(k[: len(block)], c_t)

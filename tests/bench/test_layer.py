@@ -36,12 +36,13 @@ def test_transport(benchmark, n, mixed):
 @pytest.mark.parametrize("n", [5000, 10_000, 20_000])
 def test_bare_products_of_the_transport(benchmark, n):
     _, x, _, sample = problem(n, 717, 600)
-    z, k, c = x[sample.fine], torch.rand(512, 600), torch.ones(717, 600)
+    rows = transport.block_rows(717, 600, x.device)
+    z, k, c = x[sample.fine], torch.rand(rows, 600), torch.ones(717, 600)
     linear = transport._linear(x)
 
     def products():
-        for start in range(0, n, 512):
-            linear(x[start : start + 512], z, None)
+        for start in range(0, n, rows):
+            linear(x[start : start + rows], z, None)
             linear(k, c, None)
 
     benchmark(products)
