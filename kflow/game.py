@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import Kernel, cholesky, narrowed, whiten
-from kflow.kernels import Radial, squared_distances_of_centred
+from kflow.energies import energies, gradient_of_rho, radial_energies, radial_gradient
+from kflow.interpolation import Kernel, narrowed, with_nugget
+from kflow.kernels import Radial
 
 MANY = 10**6  # points of which a draw no longer permutes all
 
@@ -71,8 +71,8 @@ def rho(
     _check(z, y, coarse, nugget)
     wide = checks.wide(z)
     y, coarse = y.to(wide), coarse.to(wide.device)
-    energies = _energies(kernel(wide, wide), wide, y, coarse, nugget)
-    return (1 - energies.coarse / energies.fine).to(z)
+    gram = with_nugget(kernel(wide, wide), nugget)
+    return (1 - energies(gram, nugget, wide, y, coarse).share).to(z)
 
 
 def rho_and_gradient(
@@ -132,81 +132,17 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
         return _play_radial(kernel, z, y, coarse, nugget, strict)
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        energies = _energies(kernel(z, z), z, y, coarse, nugget, strict)
-        value = 1 - energies.coarse / energies.fine
+        gram = with_nugget(kernel(z, z), nugget)
+        found = energies(gram, nugget, z if strict else None, y, coarse)
+        value = 1 - found.share
         (gradient,) = torch.autograd.grad(value, z)
-    return Played(value.detach(), gradient, energies.factor.detach())
+    return Played(value.detach(), gradient, found.factor.detach())
 
 
 def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
-    r"""With $\hat Y = K_f^{-1} y$, $\hat Y_c = \pi^T K_c^{-1} \pi y$ and D the energy of all,
-    $d\rho = \mathrm{tr}(W\, dK)$, $W = (\hat Y_c \hat Y_c^T - (1-\rho) \hat Y \hat Y^T) / D$."""
-    r2 = squared_distances_of_centred(z, z)
-    gram = kernel.of_squared(r2)
-    energies = _energies(gram, z, y, coarse, nugget, strict)
-    kept = (energies.coarse / energies.fine)[..., None, None]
-    y_hat, z_hat = _coefficients(energies, coarse)
-    w = torch.cat([z_hat, -kept * y_hat], -1) @ torch.cat([z_hat, y_hat.expand_as(z_hat)], -1).mT
-    v = w.mul_(kernel.slope_beside(gram, r2)).mul_(4 / energies.fine[..., None, None])
-    v.diagonal(dim1=-2, dim2=-1).zero_()  # else its rounding is all there is of points far apart
-    gradient = v.sum(-1, keepdim=True) * z - v @ z
-    return Played(1 - kept[..., 0, 0], gradient, energies.factor, energies.inverse)
-
-
-class _Energies(NamedTuple):
-    """Energies |L^-1 y|^2 of all points and of the coarse ones, the L and the L^-1 y."""
-
-    fine: Tensor
-    coarse: Tensor
-    factor: Tensor
-    white: Tensor
-    factor_coarse: Tensor
-    white_coarse: Tensor
-    inverse: Tensor | None = None
-
-
-def _energies(gram, z, y, coarse, nugget, strict=True) -> _Energies:
-    factor, inverse = cholesky(gram, nugget, z if strict else None), None
-    if isinstance(coarse, int):
-        inverse = _inverse(factor)
-        white = whiten(factor, y) if inverse is None else inverse @ y
-        factor_coarse, white_coarse = factor[..., :coarse, :coarse], white[..., :coarse, :]
-    else:
-        rows = coarse.unsqueeze(-1)
-        gram_coarse = gram.take_along_dim(rows, -2).take_along_dim(coarse.unsqueeze(-2), -1)
-        z_coarse = z.take_along_dim(rows, -2) if strict else None
-        white = whiten(factor, y)
-        factor_coarse = cholesky(gram_coarse, nugget, z_coarse)
-        white_coarse = whiten(factor_coarse, y.take_along_dim(rows, -2))
-    fine, kept = (part.square().sum((-2, -1)) for part in (white, white_coarse))
-    if strict and not (fine > 0).all():
-        raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
-    return _Energies(fine, kept, factor, white, factor_coarse, white_coarse, inverse)
-
-
-def _inverse(factor: Tensor) -> Tensor | None:
-    """L^-1 on a GPU, where products with it take a third of the time of triangular solves."""
-    if not factor.is_cuda:
-        return None
-    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    return torch.linalg.solve_triangular(factor, eye, upper=False)
-
-
-def _coefficients(energies: _Energies, coarse: Tensor | int) -> tuple[Tensor, Tensor]:
-    """Those of both interpolants, (..., n, c); of the coarse one they are 0 at hidden points."""
-    white, short = energies.white, energies.white_coarse
-    if isinstance(coarse, int):
-        both = torch.cat([white, F.pad(short, (0, 0, 0, white.shape[-2] - coarse))], -1)
-        if energies.inverse is None:
-            both = torch.linalg.solve_triangular(energies.factor.mT, both, upper=True)
-        else:
-            both = energies.inverse.mT @ both
-        y_hat, z_hat = both.tensor_split(2, -1)
-        return y_hat, z_hat
-    y_hat = torch.linalg.solve_triangular(energies.factor.mT, white, upper=True)
-    solved = torch.linalg.solve_triangular(energies.factor_coarse.mT, short, upper=True)
-    z_hat = solved.new_zeros(*solved.shape[:-2], *white.shape[-2:])
-    return y_hat, z_hat.scatter(-2, coarse.unsqueeze(-1).expand_as(solved), solved)
+    found, beside = radial_energies(kernel, nugget, z, z if strict else None, y, coarse)
+    gradient = radial_gradient(kernel, z, beside, *gradient_of_rho(found, coarse))
+    return Played(1 - found.share, gradient, found.factor, found.inverse)
 
 
 def _check(z, y, coarse, nugget):

@@ -84,17 +84,29 @@ def whiten(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tenso
     return torch.linalg.solve_triangular(factor, y, upper=False)
 
 
+def with_nugget(gram: Float[Tensor, "*b n n"], nugget: float) -> Tensor:
+    """gram + nugget I."""
+    if nugget:
+        gram = gram.clone()
+        gram.diagonal(dim1=-2, dim2=-1).add_(nugget)
+    return gram
+
+
 def cholesky(
     gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b n d"] | None
 ) -> Tensor:
-    """The lower factor of gram + nugget I.
+    """The lower factor of gram + nugget I; raises as `factorise` does."""
+    return factorise(with_nugget(gram, nugget), nugget, x)
+
+
+def factorise(
+    gram: Float[Tensor, "*b n n"], nugget: float, x: Float[Tensor, "*b n d"] | None
+) -> Tensor:
+    """The lower factor of a Gram matrix that the nugget was added to.
 
     Raises NotPositiveDefinite, naming the closest two of the points x, where there is none. With
     x = None it fills that factor with NaN instead, which no device has to wait for.
     """
-    if nugget:
-        gram = gram.clone()
-        gram.diagonal(dim1=-2, dim2=-1).add_(nugget)
     factor, info = torch.linalg.cholesky_ex(gram)
     pivots = factor.detach().diagonal(dim1=-2, dim2=-1).square()
     negligible = pivots <= SMALLEST_PIVOT * gram.detach().diagonal(dim1=-2, dim2=-1)

@@ -41,6 +41,10 @@ def test_the_slope_is_the_derivative_with_respect_to_the_squared_distance(kernel
     r2 = torch.linspace(0.01, 5, 40, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(kernel.of_squared(r2).sum(), r2)
     torch.testing.assert_close(kernel.slope(r2.detach()), expected, rtol=1e-12, atol=0)
+    values, beside = kernel.of_squared_(r2.detach().clone())
+    torch.testing.assert_close(values, kernel.of_squared(r2.detach()), rtol=0, atol=0)
+    found = kernel.times_slope_(torch.full_like(values, 3), beside)
+    torch.testing.assert_close(found, 3 * expected, rtol=1e-12, atol=0)
 
 
 def test_the_rational_quadratic_tends_to_the_gaussian(clouds):

@@ -73,16 +73,20 @@ def kernels(module):
         np.testing.assert_allclose(kernel.slope(r2), slope, rtol=1e-6)
 
 
-def game(module):
-    z, y = draws(6, 2, 0), draws(6, 2, 1)
+def energies(module):
+    def played(z, y, kept):
+        found, beside = module.radial_energies(kernel, 0.1, z, z, y, kept)
+        factors = module.gradient_of_rho(found, kept)
+        return 1 - found.share, module.radial_gradient(kernel, z, beside, *factors)
+
+    kernel, z, y = Gaussian(1.3), draws(6, 2, 0), draws(6, 2, 1)
     arguments = ("Gaussian", z.numpy(), y.numpy(), np.arange(3), 1.3, 0.1)
     for kept in (3, torch.arange(3)):
-        played = module.play(Gaussian(1.3), z, y, kept, 0.1)
-        np.testing.assert_allclose(played.rho, reference.rho(*arguments), rtol=1e-10)
-        np.testing.assert_allclose(played.gradient, reference.gradient(*arguments), atol=1e-7)
-    twice = (torch.stack([part, part]) for part in (z, y))
-    both = module.play(Gaussian(1.3), *twice, 3, 0.1).gradient
-    torch.testing.assert_close(both, torch.stack(2 * [played.gradient]))
+        rho, gradient = played(z, y, kept)
+        np.testing.assert_allclose(rho, reference.rho(*arguments), rtol=1e-10)
+        np.testing.assert_allclose(gradient, reference.gradient(*arguments), atol=1e-7)
+    both = played(torch.stack([z, z]), torch.stack([y, y]), 3)[1]
+    torch.testing.assert_close(both, torch.stack([gradient, gradient]))
 
 
 def steps(module):
@@ -96,7 +100,7 @@ def steps(module):
     ("check", "functions"),
     [
         (kernels, ("of_squared", "slope")),
-        (game, ("_play_radial",)),
+        (energies, ("radial_energies", "radial_gradient", "gradient_of_rho")),
         (steps, ("RelativeDisplacement.__call__",)),
     ],
 )

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from kflow import checks
-from kflow.learning.gram import energies, inverse, rho, solve, weights_and_diagonal
+from kflow.learning.gram import energies, inverse, solve, weights_and_diagonal
+from kflow.learning.rho import rho
 
 
 def _batch(x, y, n_fine, rng, even=False):
@@ -62,22 +63,25 @@ class Rho:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng, even=True)
         halves = list(_halves(len(x), self.halves, rng, x.device))
-        order = torch.cat(halves[0])  # the first half that is kept before the one that is hidden
-        place = order.argsort()
-        x, y = x[order], y[order]
-        judge = rho if self.norm == "energy" else self._native
-        value = judge(kernel(x, x), nugget, y, x, [place[kept] for kept, _ in halves[1:]])
+        coarse = torch.stack([kept for kept, _ in halves])
+        if self.norm == "native":
+            value = self._native(kernel(x, x), nugget, x, y, coarse)
+        elif self.halves > 1:
+            value = rho(kernel, nugget, x, y, coarse)
+        else:  # those that are kept before those that are hidden
+            order = torch.cat(halves[0])
+            value = rho(kernel, nugget, x[order], y[order], len(coarse[0]))
         return value.log() if self.log else value
 
     @staticmethod
-    def _native(gram, nugget, y, x, others):
+    def _native(gram, nugget, x, y, coarse):
         fine = solve(gram, nugget, y, x)
-        total, first = 0, torch.arange(len(x) // 2, device=x.device)
-        for c in [first, *others]:
+        total = 0
+        for c in coarse:
             kept = solve(gram[c][:, c], nugget, y[c], x[c])
             gap = fine - torch.zeros_like(fine).index_add(0, c, kept)
             total = total + (gap * (gram @ gap)).sum()
-        return total / ((1 + len(others)) * (fine * (gram @ fine)).sum())
+        return total / (len(coarse) * (fine * (gram @ fine)).sum())
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,33 @@ the energy E = y^T K^-1 y with a = K^-1 y, and dP = -P dK P for the inverse P = 
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kflow.interpolation import cholesky, whiten
-from kflow.kernels import Radial, squared_distances
+from kflow.interpolation import cholesky
+from kflow.kernels import Radial, squared_distances_of_centred
 
 
 class _RadialGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, base, same):
-        r2 = squared_distances(a, a if same else b)
-        values = base.of_squared(r2)
-        ctx.save_for_backward(a, b, r2, values)
+        centre = b.mean(0)
+        b = b - centre
+        a = b if same else a - centre
+        values, beside = base.of_squared_(squared_distances_of_centred(a, b))
+        ctx.save_for_backward(a, b, beside)
         ctx.base, ctx.same = base, same
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        a, b, r2, values = ctx.saved_tensors
-        v = g * ctx.base.slope_beside(values, r2)
+        a, b, beside = ctx.saved_tensors
+        v = ctx.base.times_slope_(g.clone(), beside)
         if ctx.same:
             v = v + v.mT
-            return 2 * (v.sum(1, keepdim=True) * a - v @ a), None, None, None
+            return 2 * (v.sum(1, keepdim=True) * a - (a.mT @ v).mT), None, None, None
         grad_a = 2 * (v.sum(1, keepdim=True) * a - v @ b) if ctx.needs_input_grad[0] else None
         grad_b = 2 * (v.sum(0)[:, None] * b - v.mT @ a) if ctx.needs_input_grad[1] else None
         return grad_a, grad_b, None, None
@@ -69,47 +70,6 @@ def energies(gram: Float[Tensor, "n n"], nugget: Tensor, y: Float[Tensor, "n c"]
     The labels y have no gradient; x are the points that an error names.
     """
     return _Energy.apply(gram, nugget, y, x)
-
-
-class _Rho(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, gram, nugget, y, x, others):
-        factor, m = cholesky(gram, float(nugget), x), len(y) // 2
-        white = whiten(factor, y)
-        ctx.others, kept = [], [white[:m].square().sum()]
-        for half in others:
-            factor_half = cholesky(gram[half][:, half], float(nugget), x[half])
-            white_half = whiten(factor_half, y[half])
-            ctx.others.append((half, factor_half, white_half))
-            kept.append(white_half.square().sum())
-        fine = white.square().sum()
-        share = sum(kept) / (len(kept) * fine)
-        ctx.save_for_backward(factor, white, fine, share)
-        return 1 - share
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g):
-        factor, white, fine, share = ctx.saved_tensors
-        m = len(white) // 2
-        both = torch.cat([white, F.pad(white[:m], (0, 0, 0, len(white) - m))], 1)
-        a, *kept = torch.linalg.solve_triangular(factor.mT, both, upper=True).chunk(2, 1)
-        for half, factor_half, white_half in ctx.others:
-            solved = torch.linalg.solve_triangular(factor_half.mT, white_half, upper=True)
-            kept.append(torch.zeros_like(a).index_copy(0, half, solved))
-        z = torch.cat(kept, 1)
-        gram = (g / fine) * torch.cat([z / len(kept), -share * a], 1) @ torch.cat([z, a], 1).mT
-        return gram, gram.diagonal().sum(), None, None, None
-
-
-def rho(gram: Float[Tensor, "n n"], nugget: Tensor, y: Float[Tensor, "n c"], x, others) -> Tensor:
-    """Share of the energy lost by keeping the first half of the points, K = gram + nugget I.
-
-    One Cholesky factor serves both, as in `kflow.game`. The mean with the halves at the positions
-    `others`, where there are any. The labels y have no gradient; x are the points that an error
-    names.
-    """
-    return _Rho.apply(gram, nugget, y, x, others)
 
 
 class _Solve(torch.autograd.Function):

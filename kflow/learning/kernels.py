@@ -29,7 +29,7 @@ def _base(base) -> Radial:
     return base
 
 
-class _Radial(ParametricKernel):
+class RadialOfFeatures(ParametricKernel):
     """A radial kernel of features of the points."""
 
     @abstractmethod
@@ -44,7 +44,7 @@ class _Radial(ParametricKernel):
         return torch.ones(len(x), dtype=torch.float64, device=x.device)
 
 
-class _Scaled(_Radial):
+class _Scaled(RadialOfFeatures):
     """base(x / gamma)."""
 
     def __init__(self, base, gamma, bounds, size):
@@ -83,7 +83,7 @@ class ARD(_Scaled):
         super().__init__(base, gamma, bounds, n_features)
 
 
-class Metric(_Radial):
+class Metric(RadialOfFeatures):
     """A radial kernel of learned linear features, base(x A): a full metric, or one of low rank.
 
     A is (n_features, rank) and starts at the leading columns of I / sqrt(n_features).
@@ -105,7 +105,7 @@ class Metric(_Radial):
         return x.to(self.matrix) @ self.matrix
 
 
-class Periodic(_Radial):
+class Periodic(RadialOfFeatures):
     r"""A kernel of period p in each feature: base of the points on circles of radius one.
 
     For the Gaussian $\exp(-4\sin^2(\pi |x-z|/p)/\gamma^2)$.

@@ -7,7 +7,7 @@ import torch
 
 import kflow
 from kflow.learning import ARD, HiddenHalf, KFold, LeaveOneOut, MarginalLikelihood, Rho, criteria
-from kflow.learning.gram import rho
+from kflow.learning.rho import rho
 from tests.learning.problems import draw_from, points
 from tests.learning.test_kernels import parameters_as_inputs
 
@@ -60,12 +60,50 @@ def test_as_many_halves_as_anyone_may_want_are_taken():
 def test_the_gradient_of_rho_is_that_of_finite_differences_for_three_outputs():
     x, y = points(8, c=3)
     gram = kflow.Matern52(2.0)(x, x)
-    others = [torch.tensor([1, 3, 4, 6]), torch.tensor([7, 0, 2, 5])]
+    halves = torch.tensor([[0, 1, 2, 3], [1, 3, 4, 6], [7, 0, 2, 5]])
 
-    def found(a):
-        return rho(gram + a + a.mT, NUGGET, y, x, others)
+    for coarse in (4, halves):
 
-    assert torch.autograd.gradcheck(found, torch.zeros_like(gram).requires_grad_())
+        def found(a, coarse=coarse):
+            return rho(lambda *_: gram + a + a.mT, NUGGET, x, y, coarse)
+
+        assert torch.autograd.gradcheck(found, torch.zeros_like(gram).requires_grad_())
+
+
+class Noisy(ARD):
+    """A kernel that is no longer the radial kernel of its features."""
+
+    def gram(self, x, z):
+        return super().gram(x, z) + 0.3 * torch.eye(len(x), dtype=x.dtype)
+
+
+def test_rho_of_a_kernel_that_changes_its_gram_matrix_is_that_of_the_matrix():
+    x, y = points(12)
+    plain, noisy = (kernel(kflow.Gaussian, 3) for kernel in (ARD, Noisy))
+    expected = rho(plain, NUGGET + 0.3, x, y, 6)
+    torch.testing.assert_close(rho(noisy, NUGGET, x, y, 6), expected)
+
+
+def test_rho_of_a_radial_kernel_has_the_gradient_of_its_gram_matrix():
+    x, y = points(12)
+    kernel, nugget = ARD(kflow.Matern32, 3), NUGGET.clone().requires_grad_()
+    halves = torch.stack([torch.randperm(12, generator=seeded())[:6] for _ in range(3)])
+    for offset, coarse in ((0.0, 6), (1e6, 6), (0.0, halves)):
+        found, expected = (
+            torch.autograd.grad(rho(k, nugget, x + offset, y, coarse), [kernel._gamma.log, nugget])
+            for k in (kernel, lambda *given: kernel(*given))
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-8 if offset else 1e-11, atol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rho_is_the_mean_over_the_halves_that_are_drawn(count):
+    x, y = points(12)
+    kernel, rng = ARD(kflow.Gaussian, 3), seeded(5)
+    drawn = [torch.randperm(12, generator=rng)[:6] for _ in range(count)]
+    expected = sum(kflow.rho(kernel.freeze(), x, y, half, 0.05) for half in drawn) / count
+    found = Rho(halves=count)(kernel, x, y, NUGGET, seeded(5))
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-12, atol=0)
 
 
 def test_the_scale_of_the_labels_does_not_matter(criterion):

@@ -42,6 +42,7 @@ REASONS = Path(__file__).with_name("survivors.toml")
 TESTS = {
     "kernels": ("test_kernels", "test_game"),
     "interpolation": ("test_interpolation", "test_game"),
+    "energies": ("test_game",),
     "game": ("test_game",),
     "steps": ("test_steps",),
     "flow": ("test_flow", "test_memory"),
@@ -59,6 +60,7 @@ TESTS = {
     "learning/nugget": ("learning/test_nugget",),
     "learning/parametric": ("learning/test_kernels",),
     "learning/posterior": ("learning/test_posterior",),
+    "learning/rho": ("learning/test_criteria",),
     "learning/storage": ("learning/test_storage", "test_regressor", "test_classifier"),
 }
 OPTIONS = ("-x", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-o", "addopts=")
