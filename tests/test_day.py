@@ -21,7 +21,7 @@ def few(monkeypatch, tmp_path):
     y = torch.eye(10)[torch.arange(120) % 10]
     x = 3 * y @ torch.randn(10, 784, generator=rng) + torch.randn(120, 784, generator=rng)
     monkeypatch.setattr(runs, "load", lambda dataset, validate: (x[:90], y[:90], x[90:], y[90:]))
-    monkeypatch.setattr(observing, "N_INTERP", (40, 10))
+    monkeypatch.setattr(observing, "N_INTERP", (60, 10))
     monkeypatch.setattr(day, "FIRST_STAGE", 10)
     monkeypatch.setattr(day, "layer", lambda device, out: None)
     monkeypatch.setattr(search, "trials", list)

@@ -30,7 +30,7 @@ def few(monkeypatch):
     x = 3 * y @ torch.randn(10, 784, generator=rng) + torch.randn(120, 784, generator=rng)
     split = x[:90], y[:90], x[90:], y[90:]
     monkeypatch.setattr(runs, "load", lambda dataset, validate: split)
-    monkeypatch.setattr(observing, "N_INTERP", (40, 10))
+    monkeypatch.setattr(observing, "N_INTERP", (60, 10))
     monkeypatch.setitem(experiments.EXPERIMENTS, "mnist", TINY)
 
 

@@ -115,7 +115,7 @@ def test_errors_without_a_flow_are_told_as_far_as_they_were_made(tmp_path):
     assert report.without_flow("mnist", tmp_path) == pytest.approx(expected)
     table = report.baselines_table(expected)
     assert table["test error (%)"].to_dict() == {
-        "no flow, best settings, N_I = 600": 20.0,
+        "no flow, best settings, 600 labelled": 20.0,
         "nearest neighbours, all training images": 3.0,
         "kernel ridge, all training images": "not run, for want of memory or time",
     }

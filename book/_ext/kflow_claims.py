@@ -72,9 +72,10 @@ def claim_row(stage, claim):
     if slug in by_slug and quantity in by_slug[slug].numbers:
         value = by_slug[slug].numbers[quantity]
         rule = by_slug[slug].record["quantities"].get(quantity, {})
-        ours = f"{{numref}}`{slug}`: {value:.3g}, {claim['judged']}"
+        ours = f"{{numref}}`{slug}`: {told(claim, value)}, {claim['judged']}"
         if "low" in rule:
-            ours += f"; other seeds within {rule['low']:.3g} to {rule['high']:.3g}"
+            low, high = told(claim, rule["low"]), told(claim, rule["high"])
+            ours += f"; accepted within {low} to {high}"
         if others := [s for s in by_slug if s != slug]:
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)
@@ -95,18 +96,23 @@ def why_not(claim):
     return f"no figure {', '.join(claim.get('figures', []))} in this copy of the book"
 
 
+def told(claim, value):
+    """A number in the unit of its claim, to three digits."""
+    return f"{100 * value:.3g} %" if claim.get("unit") == "%" else f"{value:.3g}"
+
+
 def judge(claim, value, numbers):
     """Whether our number bears the claim out, by the rule that the claim states."""
     agrees = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
     if "smaller_than" in claim:
         other = numbers[claim["smaller_than"]]
-        return f"{agrees if value < other else '**differs**'}; below {other:.3g}"
+        return f"{agrees if value < other else '**differs**'}; below {told(claim, other)}"
     if "larger_than" in claim:
         other = numbers[claim["larger_than"]]
-        return f"{agrees if value > other else '**differs**'}; above {other:.3g}"
+        return f"{agrees if value > other else '**differs**'}; above {told(claim, other)}"
     low, high = claim["expect"] if "expect" in claim else talk_range(*claim["range_of"])
     inside = agrees if low <= value <= high else "**differs**"
-    return f"{inside}: {f'from {low:g} to' if low else 'at most'} {high:g}"
+    return f"{inside}: {f'from {told(claim, low)} to' if low else 'at most'} {told(claim, high)}"
 
 
 def talk_range(table, n):
@@ -155,6 +161,7 @@ def table_row(stage, table, row):
     verdict = "agrees" if talk[1] <= mean <= talk[2] else "**differs**, "
     if not talk[1] <= mean <= talk[2]:
         verdict += "lower" if mean < talk[1] else "higher"
+    verdict += f" by the talk's range; {(mean - talk[0]) / talk[3]:+.1f} of its standard deviations"
     if nearest:
         at_size = paper.cost(table["layers"][1], RECORDS)
         verdict = f"not run in the talk's steps, {at_size}; ours of another run: {verdict}"

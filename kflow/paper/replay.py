@@ -1,8 +1,9 @@
-"""Which one stood for the ones: the draws of ten in the record of "mnist", played again.
+"""Which labelled points were drawn: the observations in the records of runs, played again.
 
 The draws of an observation follow from the seed and the layer, so that they can be known after the
-run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.npz with the images
-of the drawn ones and of the test images that are wrong at the end.
+run. `python -m kflow.paper ones` writes book/records/paper/ones.json, and ones.npz: the digits that
+stood for the ones among the ten of "mnist", with their images and the test images that are wrong at
+the end, and how many classes the sixty had that runs drew uniformly.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from kflow.paper import baselines, observing
 from kflow.paper.record import RECORDS, read_run, write
 from kflow.paper.seeds import RULE, generator
 
+SIXTY = ("mnist", "fashion-nugget-of-one", "fashion-small-steps")  # runs
+
 
 def run(root: Path, load: Callable | None = None) -> dict:
     """Write and return, for every observed layer, the error of ten and the drawn one's slant.
@@ -30,7 +33,7 @@ def run(root: Path, load: Callable | None = None) -> dict:
         raise FileNotFoundError(f"no {folder}/mnist.json: make it first, make paper ONLY=mnist")
     x, y, x_test, y_test = (load or baselines.images)("mnist")
     seed, last = mnist.settings.seed, mnist.settings.layers
-    drawn = torch.stack([ten(y, seed, k, mnist.draws_by)[1] for k in mnist.layers])
+    drawn = torch.stack([draws(y, seed, k, mnist.draws_by)[10][1] for k in mnist.layers])
     record = {
         "name": "ones",
         "settings": {"of": "mnist", "seed": seed, "layers": last},
@@ -40,6 +43,7 @@ def run(root: Path, load: Callable | None = None) -> dict:
         "error_10": mnist.errors(10),
         "position": drawn.tolist(),
         "slant": slant(x[drawn].view(-1, 28, 28)).tolist(),
+        "sixty": sixty(root, load or baselines.images),
     }
     wrong = torch.from_numpy(mnist.arrays[f"wrong_{last}"])
     images = {
@@ -52,10 +56,23 @@ def run(root: Path, load: Callable | None = None) -> dict:
     return record
 
 
-def ten(y: Float[Tensor, "n c"], seed: int, layer: int, rule: str = RULE) -> Tensor:
-    """The positions of the ten labelled points that the observer drew at a layer."""
+def draws(y: Float[Tensor, "n c"], seed: int, layer: int, rule: str = RULE) -> dict[int, Tensor]:
+    """The positions of the labelled points that the observer drew at a layer, by their number."""
     rng = generator(seed, layer, rule)
-    return [positions(y, n, n == 10, rng) for n in observing.N_INTERP][-1]
+    return {n: positions(y, n, n == 10, rng) for n in observing.N_INTERP}
+
+
+def sixty(root: Path, load: Callable) -> dict[str, dict]:
+    """Of the runs that there are: the error with sixty by layer, and the classes of the sixty."""
+    found = {}
+    for name in SIXTY:
+        if (known := read_run(name, root)) is not None:
+            _, y, *_ = load(known.settings.dataset)
+            seed, rule = known.settings.seed, known.draws_by
+            drawn = [draws(y, seed, k, rule)[60] for k in known.layers]
+            counts = [len(classes(y[each]).unique()) for each in drawn]
+            found[name] = {"layer": known.layers, "error": known.errors(60), "classes": counts}
+    return found
 
 
 def slant(images: Float[Tensor, "n h w"]) -> Float[Tensor, " n"]:

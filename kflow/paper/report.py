@@ -128,16 +128,26 @@ def without_flow(dataset: str, start: Path | None = None) -> dict[str, float] | 
 
 
 def paired(run: Run, dataset: str, method: str, start: Path | None = None) -> dict[str, float]:
-    """The end of a run, with 600 labelled images, beside a method without a flow, image by image.
+    """The end of a run beside a method without a flow, by `mcnemar`.
 
-    How many each of them alone misclassifies, the 95 % interval of the difference of the errors,
-    and the p of McNemar's exact test. Empty where no record holds the misclassified images.
+    Empty where no record holds the misclassified images.
     """
     record = read_record("baselines", start)
     part = record[0]["parts"].get(f"{dataset} {method}", {}) if record else {}
-    if "wrong" not in part:
-        return {}
-    ours, theirs = set(run.arrays[f"wrong_{run.layers[-1]}"].tolist()), set(part["wrong"])
+    return mcnemar(wrong_at_end(run), set(part["wrong"])) if "wrong" in part else {}
+
+
+def wrong_at_end(run: Run) -> set[int]:
+    """The test images that a run misclassifies at its end, with 600 labelled images."""
+    return set(run.arrays[f"wrong_{run.layers[-1]}"].tolist())
+
+
+def mcnemar(ours: set[int], theirs: set[int]) -> dict[str, float]:
+    """Two sets of misclassified test images, compared image by image.
+
+    How many are in one alone, the 95 % interval of the difference of the errors, and the p of
+    McNemar's exact test.
+    """
     flow, other = len(ours - theirs), len(theirs - ours)
     difference = flow - other
     half_width = 1.96 * sqrt(flow + other - difference**2 / TEST_IMAGES)
@@ -161,7 +171,9 @@ def baselines_table(found: Mapping[str, float] | None) -> pd.DataFrame:
 
 def method(name: str) -> str:
     """A method of `without_flow` in words."""
-    return METHODS.get(name, name.replace("layer_0", "no flow, best settings, N_I ="))
+    if name in METHODS:
+        return METHODS[name]
+    return f"no flow, best settings, {name.removeprefix('layer_0 ')} labelled"
 
 
 def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
@@ -177,6 +189,24 @@ def not_run(name: str, start: Path | None = None) -> pd.DataFrame:
         takes = cost(EXPERIMENTS[name].layers, start)
     told = {"ours": "not run", "command": f"make paper ONLY={name}", "takes": takes}
     return pd.DataFrame(told, index=[name])
+
+
+def lacking(name: str, first: int, last: int, start: Path | None = None) -> dict[str, float]:
+    """Of a run's draws of sixty at some layers: how many lack a class, and what these misclassify.
+
+    `least` is the least error of those that lack one, `others` the largest of all others. Empty
+    where the draws were not played again, or none lacks a class.
+    """
+    found = read_record("ones", start)
+    replayed = found[0]["sixty"].get(name) if found else None
+    if replayed is None:
+        return {}
+    rows = pd.DataFrame(replayed).query("@first <= layer <= @last")
+    lack = rows["classes"] < 10
+    if not lack.any():
+        return {}
+    least, others = rows["error"][lack].min(), rows["error"][~lack].max()
+    return {"lacking": int(lack.sum()), "lacking_least": least, "lacking_others": others}
 
 
 def ones(start: Path | None = None) -> tuple[dict, dict] | None:
