@@ -75,7 +75,7 @@ def claim_row(stage, claim):
         ours = f"{{numref}}`{slug}`: {told(claim, value)}, {claim['judged']}"
         if "low" in rule:
             low, high = told(claim, rule["low"]), told(claim, rule["high"])
-            ours += f"; accepted within {low} to {high}"
+            ours += f"; the check of our record accepts {low} to {high}"
         if others := [s for s in by_slug if s != slug]:
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
         verdict = judge(claim, value, by_slug[slug].numbers)
@@ -158,10 +158,11 @@ def table_row(stage, table, row):
         return [*cells, *book_cells(stage, table, n)]
     (first, last), found = reached[0]
     mean = fmean(found)
-    verdict = "agrees" if talk[1] <= mean <= talk[2] else "**differs**, "
-    if not talk[1] <= mean <= talk[2]:
-        verdict += "lower" if mean < talk[1] else "higher"
-    verdict += f" by the talk's range; {(mean - talk[0]) / talk[3]:+.1f} of its standard deviations"
+    if talk[1] <= mean <= talk[2]:
+        verdict = "agrees: within the talk's range"
+    else:
+        verdict = f"**differs**, {'below' if mean < talk[1] else 'above'} the talk's range"
+    verdict += f"; {(mean - talk[0]) / talk[3]:+.1f} of its standard deviations"
     if nearest:
         at_size = paper.cost(table["layers"][1], RECORDS)
         verdict = f"not run in the talk's steps, {at_size}; ours of another run: {verdict}"
