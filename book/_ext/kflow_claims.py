@@ -72,9 +72,9 @@ def claim_row(stage, claim):
     if slug in by_slug and quantity in by_slug[slug].numbers:
         value = by_slug[slug].numbers[quantity]
         rule = by_slug[slug].record["quantities"].get(quantity, {})
-        ours = f"{{numref}}`{slug}`: {told(claim, value)}, {claim['judged']}"
+        ours = f"{{numref}}`{slug}`: {in_unit(claim, value)}, {claim['judged']}"
         if "low" in rule:
-            low, high = told(claim, rule["low"]), told(claim, rule["high"])
+            low, high = in_unit(claim, rule["low"]), in_unit(claim, rule["high"])
             ours += f"; the check of our record accepts {low} to {high}"
         if others := [s for s in by_slug if s != slug]:
             ours += "; also " + ", ".join(f"{{numref}}`{s}`" for s in others)
@@ -96,7 +96,7 @@ def why_not(claim):
     return f"no figure {', '.join(claim.get('figures', []))} in this copy of the book"
 
 
-def told(claim, value):
+def in_unit(claim, value):
     """A number in the unit of its claim, to three digits."""
     return f"{100 * value:.3g} %" if claim.get("unit") == "%" else f"{value:.3g}"
 
@@ -106,13 +106,15 @@ def judge(claim, value, numbers):
     agrees = f"agrees in part: {claim['partly']}" if "partly" in claim else "agrees"
     if "smaller_than" in claim:
         other = numbers[claim["smaller_than"]]
-        return f"{agrees if value < other else '**differs**'}; below {told(claim, other)}"
+        return f"{agrees if value < other else '**differs**'}; below {in_unit(claim, other)}"
     if "larger_than" in claim:
         other = numbers[claim["larger_than"]]
-        return f"{agrees if value > other else '**differs**'}; above {told(claim, other)}"
+        return f"{agrees if value > other else '**differs**'}; above {in_unit(claim, other)}"
     low, high = claim["expect"] if "expect" in claim else talk_range(*claim["range_of"])
     inside = agrees if low <= value <= high else "**differs**"
-    return f"{inside}: {f'from {told(claim, low)} to' if low else 'at most'} {told(claim, high)}"
+    return (
+        f"{inside}: {f'from {in_unit(claim, low)} to' if low else 'at most'} {in_unit(claim, high)}"
+    )
 
 
 def talk_range(table, n):
