@@ -39,9 +39,9 @@ def problems(tmp_path_factory):
     figures = [name for name in pages(site) if name.startswith("figures/")][:2]
     names = [*TOC, *MORE, *figures]
     started = []
-    for theme in ("light", "dark"):
-        report = folder / f"{theme}.json"
-        settings = [s for s in SETTINGS if s.startswith(theme)]
+    for width in ("1280", "390"):
+        report = folder / f"{width}.json"
+        settings = [s for s in SETTINGS if s.endswith(width)]
         started.append((visit(site, report, names, settings), report))
     found = {}
     for process, report in started:
@@ -135,3 +135,18 @@ def test_a_script_that_is_smuggled_into_a_page_is_not_run(caught):
 @pytest.mark.parametrize("name", ["no-skip", "no-search"])
 def test_a_page_that_a_keyboard_cannot_use_is_caught(name, caught):
     assert any(text.startswith("keyboard: ") for text in caught[f"{name}.html", "light-1280"])
+
+
+DIM = """<p>readable in the light alone</p>
+<style>@media (prefers-color-scheme: dark) {{ p {{ color: #333; background: #000 }} }}</style>
+<script>const dark = matchMedia('(prefers-color-scheme: dark)')
+const follow = () => {{ document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light' }}
+dark.onchange = follow; follow()</script>"""
+
+
+def test_a_fault_of_the_dark_alone_is_caught(tmp_path):
+    (tmp_path / "dim.html").write_text(PAGE.format(DIM.format()))
+    report = tmp_path / "report.json"
+    found = read(visit(tmp_path, report, ["dim.html"], SETTINGS[:2]), report)
+    assert found["dim.html", "light-1280"] == []
+    assert any("axe color-contrast" in text for text in found["dim.html", "dark-1280"]), found

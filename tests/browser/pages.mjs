@@ -8,6 +8,7 @@ import { launch, openContext, serve } from './browser.mjs'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+const COLOURS = ['color-contrast', 'link-in-text-block']  // the rules that the theme decides
 const MATHS = /(^|[^\\])(\\\(|\\\[|\$)/
 
 const { values, positionals } = parseArgs({
@@ -23,6 +24,12 @@ async function settle(page) {
     if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise
     await new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))
   })
+}
+
+// The system changes to the other scheme, and the page follows it.
+async function change(page, scheme) {
+  await page.emulateMedia({ colorScheme: scheme })
+  await page.waitForFunction(name => document.documentElement.dataset.theme === name, scheme, { timeout: 30_000 })
 }
 
 // Everything that can be seen wrong from inside the page.
@@ -84,38 +91,45 @@ async function keyboard(page) {
 const server = await serve(path.resolve(site))
 const browser = await launch()
 const results = []
-for (const setting of values.settings.split(',')) {
-  const [scheme, width] = setting.split('-')
+const schemes = {}  // by width: a page is loaded once for its light and its dark
+for (const [scheme, width] of values.settings.split(',').map(setting => setting.split('-'))) {
+  (schemes[width] ??= []).push(scheme)
+}
+for (const width in schemes) {
   for (const name of pages) {
-    const { context, page, noted } = await openContext(browser, server.url, { scheme, width: Number(width) })
-    const problems = []
+    const { context, page, noted } = await openContext(browser, server.url, { scheme: schemes[width][0], width: Number(width) })
     let sizes = 0
     page.on('response', async response => {
       if (response.url().includes('/mathjax/')) return
       try { sizes += (await response.body()).length } catch { /* a redirect or a cancelled request has none */ }
     })
-    try {
-      await page.goto(`${server.url}/${name}`, { waitUntil: 'load', timeout: 180_000 })  // of a busy machine
-      await settle(page)
-      problems.push(...await page.evaluate(inspect, MATHS.source))
-      await page.evaluate(AXE)
-      const axe = await page.evaluate(tags => window.axe.run(document, { runOnly: tags, resultTypes: ['violations'] }), AXE_TAGS)
-      for (const violation of axe.violations) {
-        for (const node of violation.nodes.slice(0, 4)) problems.push(`axe ${violation.id}: ${node.html.slice(0, 140)}`)
+    for (const [position, scheme] of schemes[width].entries()) {
+      const problems = []
+      try {
+        if (position === 0) await page.goto(`${server.url}/${name}`, { waitUntil: 'load', timeout: 180_000 })  // of a busy machine
+        else await change(page, scheme)
+        await settle(page)
+        problems.push(...await page.evaluate(inspect, MATHS.source))
+        if (position === 0) await page.evaluate(AXE)
+        const runOnly = position === 0 ? AXE_TAGS : { type: 'rule', values: COLOURS }
+        const axe = await page.evaluate(runOnly => window.axe.run(document, { runOnly, resultTypes: ['violations'] }), runOnly)
+        for (const violation of axe.violations) {
+          for (const node of violation.nodes.slice(0, 4)) problems.push(`axe ${violation.id}: ${node.html.slice(0, 140)}`)
+        }
+        if (values.shots) {
+          mkdirSync(values.shots, { recursive: true })
+          const file = `${name.replace(/\W+/g, '-')}-${scheme}-${width}.png`
+          await page.screenshot({ path: path.join(values.shots, file), fullPage: true })
+        }
+        if (scheme === 'light' && width === '1280') problems.push(...await keyboard(page))
+      } catch (error) {
+        problems.push(`the visit failed: ${String(error).slice(0, 300)}`)
       }
-      if (values.shots) {
-        mkdirSync(values.shots, { recursive: true })
-        const file = `${name.replace(/\W+/g, '-')}-${setting}.png`
-        await page.screenshot({ path: path.join(values.shots, file), fullPage: true })
-      }
-      if (setting === 'light-1280') problems.push(...await keyboard(page))
-    } catch (error) {
-      problems.push(`the visit failed: ${String(error).slice(0, 300)}`)
+      problems.push(...noted.console.splice(0).map(text => `console: ${text.slice(0, 200)}`))
+      problems.push(...noted.external.splice(0).map(url => `external request: ${url}`))
+      if (position === 0 && sizes > 1.5e6) problems.push(`size: ${sizes} bytes without MathJax`)
+      results.push({ page: name, setting: `${scheme}-${width}`, problems, bytes: sizes })
     }
-    problems.push(...noted.console.map(text => `console: ${text.slice(0, 200)}`))
-    problems.push(...noted.external.map(url => `external request: ${url}`))
-    if (sizes > 1.5e6) problems.push(`size: ${sizes} bytes without MathJax`)
-    results.push({ page: name, setting, problems, bytes: sizes })
     await context.close()
   }
 }
