@@ -152,7 +152,7 @@ def test_a_chapter_declares_what_its_time_grows_with(name):
     assert (sum(parts.values()) == 0) is (name in FIXED) and sum(parts.values()) <= 1
 
 
-SHRUNK = {"flow": {"layers": 100}, "rho": {"games": 4}, "why_rho": {"layers": 50}}
+SHRUNK = {"game": {"rounds": 66}, "performance": {"repeats": 1}, "why_rho": {"layers": 50}}
 
 
 @pytest.mark.slow
@@ -162,9 +162,12 @@ def test_an_announced_cost_is_within_a_factor_of_two(name):
     before = executed(name)  # at the defaults
     announced = cost.estimate(name, schema, parameters.complete(schema, SHRUNK[name]), ROOT)
     assert announced.scaled == list(SHRUNK[name]) and announced.seconds < before.seconds
-    taken = execution.execute(name, SHRUNK[name], root=ROOT, force=True, progress=False).seconds
-    # twice on an idle machine; here other tests, or a chapter beside, take their share of it
-    assert announced.seconds / 4 < taken < 4 * announced.seconds
+    made = execution.execute(name, SHRUNK[name], root=ROOT, force=True, progress=False)
+    # of the work that was done, whatever else has its share of the processors' time
+    if not before.processor_seconds:
+        pytest.skip("this system does not count the seconds of a process's children")
+    told = announced.seconds / before.seconds
+    assert told / 2 < made.processor_seconds / before.processor_seconds < told * 2
 
 
 FEWER = {  # instructions: another processor, as far as one can be had here

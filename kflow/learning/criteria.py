@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kflow import checks
-from kflow.learning.gram import energies, inverse, solve, weights_and_diagonal
+from kflow.learning.gram import energies_and_log_determinant, inverse, solve, weights_and_diagonal
 from kflow.learning.rho import rho
 
 
@@ -170,7 +170,7 @@ class MarginalLikelihood:
     def __call__(self, kernel, x, y, nugget, rng) -> Tensor:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng)
-        energy, log_determinant = energies(kernel(x, x), nugget, y, x)
+        energy, log_determinant = energies_and_log_determinant(kernel(x, x), nugget, y, x)
         return 0.5 * ((energy / len(x)).log().mean() + log_determinant / len(x))
 
 

@@ -42,7 +42,7 @@ def radial_gram(base: Radial, a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) 
     return _RadialGram.apply(a, a.detach() if a is b else b, base, a is b)
 
 
-class _Energy(torch.autograd.Function):
+class _EnergiesAndLogDeterminant(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gram, nugget, y, x):
         ctx.set_materialize_grads(False)
@@ -64,12 +64,14 @@ class _Energy(torch.autograd.Function):
         return gram, gram.diagonal().sum(), None, None
 
 
-def energies(gram: Float[Tensor, "n n"], nugget: Tensor, y: Float[Tensor, "n c"], x):
+def energies_and_log_determinant(
+    gram: Float[Tensor, "n n"], nugget: Tensor, y: Float[Tensor, "n c"], x
+):
     """y_c^T K^-1 y_c of each output c, as sums of squares, and log det K; K = gram + nugget I.
 
     The labels y have no gradient; x are the points that an error names.
     """
-    return _Energy.apply(gram, nugget, y, x)
+    return _EnergiesAndLogDeterminant.apply(gram, nugget, y, x)
 
 
 class _Solve(torch.autograd.Function):

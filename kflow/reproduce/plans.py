@@ -18,7 +18,7 @@ from kflow.reproduce import dependencies
 from kflow.reproduce.notebooks import code, read, tags, take_prose
 
 __all__ = ["Execution", "chapters", "latest", "plan", "project", "stale"]
-FORMAT = "1"  # raise it when the meaning of an execution's folder changes
+FORMAT = "2"  # raise it when the meaning of an execution's folder changes
 PACKAGE = Path(kflow.__file__).parent
 
 
@@ -52,7 +52,16 @@ class Execution:
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return json.loads((self.folder / "execution.json").read_text())["seconds"]
+        return self._facts["seconds"]
+
+    @property
+    def processor_seconds(self) -> float:
+        """How long processors worked for it."""
+        return self._facts["processor_seconds"]
+
+    @property
+    def _facts(self) -> dict:
+        return json.loads((self.folder / "execution.json").read_text())
 
 
 def project(start=None) -> Path:
