@@ -12,7 +12,7 @@ from kflow.checks import NotPositiveDefinite
 from kflow.kernels import Radial, squared_distances_of_centred
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
-BLOCK = 1024  # new points handled at once: what is made of them stays in the cache
+BLOCK = 512  # new points handled at once: what is made of them stays in the cache
 SMALLEST_PIVOT = 1e-13  # relative; below it a pivot in float64 is rounding, not information
 
 
@@ -53,7 +53,10 @@ def kernel_to(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Ten
         return lambda block: kernel(block, x)
     centre = x.detach().mean(dim=0)
     centred = x - centre
-    return lambda block: kernel.of_squared(squared_distances_of_centred(block - centre, centred))
+    norms = centred.square().sum(1)
+    return lambda block: kernel.of_own_squared(
+        squared_distances_of_centred(block - centre, centred, norms)
+    )
 
 
 def interpolate(

@@ -23,11 +23,19 @@ def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
     return squared_distances_of_centred(a, a if x is z else z - centre)
 
 
-def squared_distances_of_centred(a: Float[Tensor, "*b n d"], b: Float[Tensor, "*b m d"]):
-    """`squared_distances` of points that already are near the origin."""
-    norms_a, norms_b = a.square().sum(-1), b.square().sum(-1)
+def squared_distances_of_centred(
+    a: Float[Tensor, "*b n d"],
+    b: Float[Tensor, "*b m d"],
+    norms_b: Float[Tensor, "*b m"] | None = None,
+):
+    """`squared_distances` of points that already are near the origin; norms_b are |b_j|^2."""
+    norms_a = a.square().sum(-1)
+    norms_b = b.square().sum(-1) if norms_b is None else norms_b
     r2 = norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2)
-    r2 -= 2 * a @ b.mT  # in place: a large matrix more takes longer than these sums
+    if r2.dim() == 2:  # in place: a large matrix more takes longer than these sums
+        r2.addmm_(a, b.mT, alpha=-2)
+    else:
+        r2 -= 2 * a @ b.mT
     r2.clamp_min_(0)
     if a is b:
         r2.diagonal(dim1=-2, dim2=-1).zero_()
@@ -57,7 +65,7 @@ class Radial(ABC):
         checks.same_dtype("z", z, "x", x)
         near = x.float() if x.dtype.itemsize < 4 else x  # squares of half precision overflow
         far = near if z is x else z.to(near)
-        return self.of_squared(squared_distances(near, far)).to(x)
+        return self.of_own_squared(squared_distances(near, far)).to(x)
 
     @abstractmethod
     def of_squared(self, r2: Tensor) -> Tensor:
@@ -73,6 +81,10 @@ class Radial(ABC):
         A large matrix less, and an exponential less where the slope is a multiple of phi.
         """
         return self.of_squared(r2), r2
+
+    def of_own_squared(self, r2: Tensor) -> Tensor:
+        """phi of an r2 that nobody else holds: in its place, unless autograd needs it."""
+        return self.of_squared(r2) if r2.requires_grad else self.of_squared_(r2)[0]
 
     def times_slope_(self, w: Tensor, beside: Tensor) -> Tensor:
         """w times phi', in the place of w, from what `of_squared_` gave beside phi."""
@@ -116,10 +128,14 @@ class Gaussian(Radial):
         return self.of_squared(r2) / -(self.gamma**2)
 
     def of_squared_(self, r2):
+        if type(self) is not Gaussian:  # a subclass may have another phi
+            return super().of_squared_(r2)
         values = r2.div_(-(self.gamma**2)).exp_()
         return values, values
 
     def times_slope_(self, w, beside):
+        if type(self) is not Gaussian:
+            return super().times_slope_(w, beside)
         return w.mul_(beside).div_(-(self.gamma**2))
 
 

@@ -32,6 +32,29 @@ def test_a_kernel_is_the_formula_of_the_textbook(kernel, clouds):
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_a_kernel_has_one_value_with_autograd_and_without(kernel, clouds):
+    x, z = clouds
+    torch.testing.assert_close(
+        kernel(x.requires_grad_(), z).detach(), kernel(x.detach(), z), rtol=1e-15, atol=0
+    )
+
+
+class Twice(kflow.Gaussian):
+    def of_squared(self, r2):
+        return 2 * super().of_squared(r2)  # and so has the slope, which is a multiple of it
+
+
+def test_a_kernel_derived_from_another_has_its_own_values_and_slope(clouds, rng):
+    x, y = clouds[0], torch.randn(7, 1, generator=rng, dtype=torch.float64)
+    kernel, coarse = Twice(0.7), torch.arange(3)
+    once = kflow.Gaussian(0.7)
+    torch.testing.assert_close(kernel(x, x), 2 * once(x, x))
+    value = kflow.rho_and_gradient(kernel, x, y, coarse, nugget=0.2)
+    expected = kflow.rho_and_gradient(once, x, y, coarse, nugget=0.1)
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 def test_a_point_is_at_distance_zero_from_itself(kernel, clouds):
     assert torch.equal(kernel(clouds[0], clouds[0]).diagonal(), torch.ones(7, dtype=torch.float64))
 

@@ -42,14 +42,24 @@ def test_a_forecast_does_not_see_its_own_years():
 
 def test_errors_are_those_of_the_years_that_are_forecast(tmp_path, monkeypatch):
     monkeypatch.setattr(sunspots, "series", lambda: (YEARS, np.sin(YEARS / 2.0)))
-    monkeypatch.setattr(sunspots, "methods", lambda: {"linear": LinearRegression()})
+    monkeypatch.setattr(
+        sunspots, "methods", lambda: {"linear": {"1": LinearRegression(), "2": LinearRegression()}}
+    )
     sunspots.run(tmp_path)
     record, _ = read_record("sunspots", tmp_path)
     assert record["delays"] >= 2 and (tmp_path / RECORDS / "sunspots.json").is_file()
     errors = sunspots.errors(record)["linear"]
-    assert errors.shape == (3, sunspots.HORIZON) and abs(errors).max() < 1e-9
+    assert errors.shape == (2, 3, sunspots.HORIZON) and abs(errors).max() < 1e-9
     record["numbers"][1851 - 1800] += 5.0
-    assert sunspots.errors(record)["linear"][0, 1] == pytest.approx(-5.0)
+    assert sunspots.errors(record)["linear"][:, 0, 1] == pytest.approx(-5.0)
+
+
+def test_what_is_learned_from_random_batches_has_several_seeds():
+    made = sunspots.methods()
+    assert {name: len(by_seed) for name, by_seed in made.items()} == {
+        "linear": 1, "untuned": 1, "rho": 5, "leave-one-out": 5, "likelihood": 5,
+    }  # fmt: skip
+    assert [method.random_state for method in made["rho"].values()] == list(sunspots.SEEDS)
 
 
 def test_a_missing_package_is_named(monkeypatch):

@@ -64,7 +64,9 @@ def claim_row(stage, claim):
     shown = staged(stage, claim.get("figures", []))
     large = paper_run(claim["experiment"]) if "experiment" in claim else None
     if not shown and not large:
-        return [*cells, "not run", claim.get("missing") or why_not(claim), "–", "not run"]
+        if "missing" in claim:
+            return [*cells, "–", claim["missing"], "–", "–"]
+        return [*cells, "not run", why_not(claim), "–", "not run"]
     by_slug = {figure.record["slug"]: figure for figure in shown}
     ours = ", ".join(f"{{numref}}`{slug}`" for slug in by_slug)
     verdict = claim.get("missing", "shown; the source gives no number to compare")

@@ -25,6 +25,7 @@ SOURCE = "statsmodels, statsmodels.datasets.sunspots: yearly, 1700 to 2008, in t
 FIRST, EVERY = 1850, 4  # the first forecast is of this year, the next of so many years later
 HORIZON = 11  # years ahead, about one cycle
 ORDERS = range(1, 16)
+SEEDS = range(5)  # of the batches from which a kernel is learned
 
 
 def series() -> tuple[np.ndarray, np.ndarray]:
@@ -49,16 +50,23 @@ def order(values: np.ndarray) -> int:
     return min(scores, key=scores.__getitem__)
 
 
-def methods() -> dict[str, object]:
-    """How the next year is learned from the last ones."""
-    fixed = dict(kernel="gaussian", n_fine=100, random_state=0)
-    return {
-        "linear": LinearRegression(),
-        "untuned": KernelFlowRegressor(steps=0, **fixed),
-        "rho": KernelFlowRegressor(criterion="rho", **fixed),
-        "leave-one-out": KernelFlowRegressor(criterion=LeaveOneOut(100, "log_squared"), **fixed),
-        "likelihood": KernelFlowRegressor(criterion="likelihood", **fixed),
+def methods() -> dict[str, dict[str, object]]:
+    """How the next year is learned from the last ones, by method, by seed ("" for no seed)."""
+    fixed = dict(kernel="gaussian", n_fine=100)
+    criteria = {
+        "rho": "rho",
+        "leave-one-out": LeaveOneOut(100, "log_squared"),
+        "likelihood": "likelihood",
     }
+    learned = {
+        name: {
+            str(seed): KernelFlowRegressor(criterion=criterion, random_state=seed, **fixed)
+            for seed in SEEDS
+        }
+        for name, criterion in criteria.items()
+    }
+    untuned = KernelFlowRegressor(steps=0, random_state=0, **fixed)
+    return {"linear": {"": LinearRegression()}, "untuned": {"": untuned}} | learned
 
 
 def forecasts(method, years: np.ndarray, values: np.ndarray, delays: int) -> dict:
@@ -82,8 +90,9 @@ def run(root: Path):
         "horizon": HORIZON,
     }
     wanted = {
-        name: partial(forecasts, method, years, values, delays)
-        for name, method in methods().items()
+        f"{name} {seed}".strip(): partial(forecasts, method, years, values, delays)
+        for name, by_seed in methods().items()
+        for seed, method in by_seed.items()
     }
 
     def line(part):
@@ -93,13 +102,13 @@ def run(root: Path):
 
 
 def errors(record: dict) -> dict[str, np.ndarray]:
-    """The errors of each method, (starts, horizon), forecast minus truth."""
+    """The errors of each method, (seeds, starts, horizon), forecast minus truth."""
     years, numbers = np.array(record["years"]), np.array(record["numbers"])
-    found = {}
-    for name, part in record["parts"].items():
+    found: dict[str, list] = {}
+    for part, made in record["parts"].items():
         rows = []
-        for start, ahead in part["forecasts"].items():
+        for start, ahead in made["forecasts"].items():
             at = int(np.flatnonzero(years == int(start))[0])
             rows.append(np.array(ahead) - numbers[at : at + len(ahead)])
-        found[name] = np.array(rows)
-    return found
+        found.setdefault(part.split(" ")[0], []).append(rows)
+    return {name: np.array(rows) for name, rows in found.items()}
