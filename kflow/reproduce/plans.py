@@ -56,7 +56,7 @@ class Execution:
 
     @property
     def processor_seconds(self) -> float:
-        """How long processors worked for it."""
+        """How long processors worked for it; zero on Windows, which does not count that."""
         return self._facts["processor_seconds"]
 
     @property
