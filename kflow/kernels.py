@@ -48,6 +48,12 @@ class Radial(ABC):
 
     gamma: float
 
+    def __init_subclass__(cls, **options):
+        """A class with a phi or a slope of its own does not inherit another's forms in place."""
+        super().__init_subclass__(**options)
+        if vars(cls).keys() & {"of_squared", "slope"} and "of_squared_" not in vars(cls):
+            cls.of_squared_, cls.times_slope_ = Radial.of_squared_, Radial.times_slope_
+
     def __post_init__(self):
         for name, value in vars(self).items():
             object.__setattr__(self, name, checks.number(name, value, above=0))
@@ -128,14 +134,10 @@ class Gaussian(Radial):
         return self.of_squared(r2) / -(self.gamma**2)
 
     def of_squared_(self, r2):
-        if type(self) is not Gaussian:  # a subclass may have another phi
-            return super().of_squared_(r2)
         values = r2.div_(-(self.gamma**2)).exp_()
         return values, values
 
     def times_slope_(self, w, beside):
-        if type(self) is not Gaussian:
-            return super().times_slope_(w, beside)
         return w.mul_(beside).div_(-(self.gamma**2))
 
 
