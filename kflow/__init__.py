@@ -50,6 +50,10 @@ _OF_ODE = ("EffectiveODE", "Exact", "IntegrationFailed", "MonteCarlo", "Solution
 _OF_SKLEARN = ("KernelFlowClassifier", "KernelFlowRegressor")
 
 
+def __dir__():
+    return sorted({*globals(), *__all__, "forecasting", "learning"})
+
+
 def __getattr__(name):
     """What needs SciPy or scikit-learn, and rooms, when asked for: they are slow to import."""
     if name in _OF_ODE:

@@ -186,8 +186,22 @@ def batch_size(n_fine, n_points: int):
     integer("n_fine", n_fine, least=2)
     if n_fine > n_points:
         raise ValueError(f"n_fine must be at most {n_points}, not {n_fine}: x holds no more points")
-    if n_fine % 2:
-        raise ValueError(f"n_fine must be even, so that it can be halved, not {n_fine}")
+    even("n_fine", n_fine)
+
+
+def even(name: str, value):
+    """Refuse what is not an even number of points, two at least."""
+    integer(name, value, least=2)
+    if value % 2:
+        raise ValueError(f"{name} must be even, so that it can be halved, not {value}")
+
+
+def kernel(name: str, value):
+    """Refuse what cannot be called as a kernel, a class of kernels among it."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be a kernel, as {value.__name__}(...) is, not the class")
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, as Gaussian(gamma) is, not {value!r}")
 
 
 def coarse_positions(coarse: Tensor, n_fine: int):

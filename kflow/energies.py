@@ -56,7 +56,10 @@ def energies(
         white_coarse = whiten(factor_coarse, y.take_along_dim(rows, -2))
     fine, kept = (part.square().sum((-2, -1)) for part in (white, white_coarse))
     if x is not None and not (fine > 0).all():
-        raise ValueError("y is zero on all of the drawn points, so rho is 0/0; label some of them")
+        raise ValueError(
+            "y is zero on all of the drawn points, or its squares are, so rho is 0/0; label some "
+            "of them, or take other units"
+        )
     return Energies(fine, kept, factor, white, factor_coarse, white_coarse, inverse)
 
 

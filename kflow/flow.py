@@ -117,11 +117,10 @@ class KernelFlow:
     precision: str = "float32"
 
     def __post_init__(self):
-        if not callable(self.kernel):
-            raise TypeError(f"kernel must be callable, as Gaussian(gamma) is, not {self.kernel!r}")
+        checks.kernel("kernel", self.kernel)
         if not callable(self.step):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
-        checks.integer("n_fine", self.n_fine, least=2)
+        checks.even("n_fine", self.n_fine)
         nugget = checks.number("nugget", self.nugget, least=0)
         checks.choice("precision", self.precision, precisions.PRECISIONS)
         object.__setattr__(self, "n_fine", int(self.n_fine))  # of NumPy's numbers, plain ones
@@ -152,10 +151,11 @@ class KernelFlow:
         others by interpolating that motion: x + eps K(x, z) (K + nugget I)^-1 (-grad rho).
 
         observe(state) is called at the layers in observe_at (0: before any); the numbers and
-        tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder)
-        keeps what new points need to follow. lookahead plays that many games before all points
-        move, with the same result. With a checkpoint path the state is saved every
-        checkpoint_every layers, or about once a minute, and the same call resumes it; Ctrl-C and
+        tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder;
+        a folder where there is a checkpoint) keeps what new points need to follow. lookahead plays
+        that many games before all points move, with the same result. With a checkpoint path the
+        state is saved every checkpoint_every layers, or about once a minute, and the same call
+        resumes it (a kernel or a rule that is a function is known by its name alone); Ctrl-C and
         SIGTERM then end the block of layers, save, and stop.
 
         With a torch.distributed group the ranks share the points: each calls this with its own

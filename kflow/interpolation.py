@@ -72,7 +72,7 @@ def interpolate(
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
     checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x), checks.wide(y)
-    factor = cholesky(kernel(x, x), nugget, x)
+    factor = cholesky(gram_of(kernel, x), nugget, x)
     energy = float(energy_of(factor, y).detach())
     return Interpolant(kernel, x, torch.cholesky_solve(y, factor), energy)
 
@@ -85,6 +85,19 @@ def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Te
 def whiten(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
     """L^-1 y, whose columns have the identity for their covariance where those of y have L L^T."""
     return torch.linalg.solve_triangular(factor, y, upper=False)
+
+
+def gram_of(kernel: Kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
+    """kernel(x, x); TypeError or ValueError where another's kernel returns something else."""
+    found = kernel(x, x)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"the kernel must return a torch.Tensor, not {type(found).__name__}")
+    if found.shape[-2:] != (x.shape[-2], x.shape[-2]):
+        raise ValueError(
+            f"the kernel must return a matrix of {x.shape[-2]} x {x.shape[-2]} for as many points, "
+            f"but its shape is {checks.shape(found)}"
+        )
+    return found
 
 
 def with_nugget(gram: Float[Tensor, "*b n n"], nugget: float) -> Tensor:
@@ -118,6 +131,8 @@ def factorise(
         return factor.masked_fill(failed[..., None, None], torch.nan)
     if failed.any():
         which = tuple(failed.nonzero()[0])
+        if torch.isfinite(x).all() and not torch.isfinite(gram).all():
+            raise NotPositiveDefinite("the kernel is NaN or infinite at some pair of these points")
         pivot = int(info[which]) - 1
         if pivot < 0:
             pivot = int(negligible[which].nonzero()[0])

@@ -330,3 +330,9 @@ def test_without_a_checkpoint_ctrl_c_interrupts_at_once(heard):
     with pytest.raises(KeyboardInterrupt, match="^$"):
         flow.run(x, x, 9, torch.Generator(), observe=observe, observe_at=range(9))
     assert seen == [0]
+
+
+def test_layers_in_memory_are_refused_beside_a_checkpoint_which_would_lack_the_first(tmp_path):
+    with pytest.raises(ValueError, match="pass a folder as keep_layers"):
+        run(tmp_path / "run", keep_layers=True)
+    assert not list(tmp_path.iterdir())

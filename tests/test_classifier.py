@@ -199,3 +199,22 @@ def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
     sealed.write(path, tensors, facts)
     with pytest.raises(ValueError, match="model.safetensors holds no sound model"):
         kflow.KernelFlowClassifier.load(path)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    x, y = load_iris(return_X_y=True)
+    model = kflow.KernelFlowClassifier(layers=3).fit(x, np.array(["a", "bb", "ccc"])[y])
+    before = model.predict(x)
+    with pytest.raises(kflow.NotPositiveDefinite):
+        model.set_params(interp_nugget=0.0).fit(np.r_[x, x] * 5, np.r_[y, y])
+    np.testing.assert_array_equal(model.predict(x), before)
+
+
+def test_classes_that_no_file_holds_are_refused_by_name(tmp_path):
+    x, y = make_moons(60, random_state=0)
+    days = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")[y]
+    model = kflow.KernelFlowClassifier(layers=0).fit(x, days)
+    assert set(model.predict(x)) <= set(days)
+    with pytest.raises(ValueError, match=r"classes of datetime64\[D\] cannot be saved"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())

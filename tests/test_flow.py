@@ -384,3 +384,35 @@ def test_numbers_of_numpy_are_numbers():
         for n_fine, nugget, layers in ((4, 0.1, 2), (np.int64(4), np.float64(0.1), np.int64(2)))
     ]
     assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_learned_kernel_moves_points_in_either_precision(data, precision):
+    x, y = data
+    gamma = 1.5
+    learned = kflow.learning.Isotropic(kflow.Gaussian, gamma).freeze()
+    moved = flow(kernel=learned, precision=precision).run(x, y, 5, seed())
+    expected = flow(kernel=kflow.Gaussian(gamma)).run(x, y, 5, seed()).points
+    assert motion_error(moved.points, expected, x) < (1e-9 if precision == "float64" else 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        (dict(kernel=kflow.Gaussian), TypeError, "not the class"),
+        (dict(n_fine=11), ValueError, "n_fine must be even"),
+        (dict(kernel=lambda a, b: torch.ones(3)), ValueError, "a matrix of 10 x 10"),
+        (dict(kernel=lambda a, b: np.ones((10, 10))), TypeError, "must return a torch.Tensor"),
+        (dict(kernel=lambda a, b: a @ b.mT * math.nan), ValueError, "the kernel is NaN"),
+        (dict(step=lambda z, g: torch.ones(2)), ValueError, "must return one number"),
+    ],
+)
+def test_what_is_no_kernel_and_no_rule_is_refused_by_name(data, change, error, says):
+    with pytest.raises(error, match=says):
+        flow(**change).run(*data, 2, seed())
+
+
+@pytest.mark.wrong_types
+def test_a_group_that_is_none_of_torch_is_refused(data):
+    with pytest.raises(TypeError, match="group must be what shards.joined"):
+        flow().run(*data, 2, seed(), group=3)

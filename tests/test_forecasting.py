@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
@@ -217,3 +218,45 @@ def test_a_forecast_refuses_times_that_are_none(times):
     learned = OneStepMap(LinearRegression()).fit(np.arange(9.0), np.arange(9.0))
     with pytest.raises((TypeError, ValueError), match="times must|times holds"):
         learned.forecast(times=times)
+
+
+def wave(n=80):
+    return 3 * np.sin(2 * np.pi * np.arange(n) / 12) + 10
+
+
+def test_a_fitted_map_does_not_change_with_what_it_was_given():
+    series = wave()
+    found = OneStepMap(QUICK, delays=12).fit(series)
+    before = found.forecast(3)
+    np.testing.assert_allclose(before, wave(83)[80:], atol=0.1)
+    series[:] = 0
+    found.set_params(difference=True, gap=2, delays=3)
+    with pytest.raises(ValueError, match="nothing to learn"):
+        found.fit(np.ones(50))
+    np.testing.assert_array_equal(found.forecast(3), before)
+
+
+def test_dates_are_the_same_in_any_unit_and_not_mixed_with_numbers():
+    seconds = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 93).round(3))
+    days = (seconds * 1e3).round().astype("int64").astype("datetime64[ms]")
+    values = np.sin(seconds / 3)
+    plain = OneStepMap(QUICK, delays=3).fit(values[:90], times=seconds[:90])
+    dated = OneStepMap(QUICK, delays=3).fit(values[:90], times=days[:90])
+    expected = plain.forecast(times=seconds[90:])
+    np.testing.assert_allclose(expected, values[90:], atol=0.1)
+    later = days[90:]
+    for times in (later, later.astype("datetime64[ns]"), later.tolist(), pd.DatetimeIndex(later)):
+        np.testing.assert_allclose(dated.forecast(times=times), expected, atol=1e-6)
+    for times, says in [
+        (seconds[90:], "times must be dates, as in fit, not numbers"),
+        ([pd.NaT], "NaT"),
+        (later.astype("datetime64[ns]").tolist()[:0], "must be"),
+        (pd.DatetimeIndex(later).tz_localize("UTC"), "without a time zone"),
+        (days[:3], "must follow those of fit"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=says):
+            dated.forecast(times=times)
+    with pytest.raises(ValueError, match="no horizon"):
+        dated.forecast(3, times=later)
+    with pytest.raises(ValueError, match="must have 1 variables"):
+        OneStepMap(QUICK, delays=3).fit(wave()).predict(np.ones((20, 2)))

@@ -1,6 +1,8 @@
 """The regressor: what it predicts, how sure it is, the rules of scikit-learn, files, bad input."""
 
 import errno
+import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_linnerud, make_friedman1
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -337,3 +340,94 @@ def test_an_output_without_a_label_but_0_has_no_part_in_the_likelihood():
     y = np.stack([x[:, 0], np.zeros(30)], 1)
     both, one = (kflow.KernelFlowRegressor(steps=0).fit(x, labels) for labels in (y, y[:, 0]))
     assert both.log_marginal_likelihood_ == pytest.approx(one.log_marginal_likelihood_)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(friedman, monkeypatch):
+    x, x_test, y, _ = friedman
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x, y)
+    before, known = model.predict(x_test), set(vars(model))
+    with pytest.raises(kflow.NotPositiveDefinite):
+        model.set_params(nugget=0.0).fit(np.r_[x, x] * 5 + 3, np.r_[y, -y])
+    np.testing.assert_array_equal(model.predict(x_test), before)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kflow.estimators.regressor.condition", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(nugget="learn").fit(x[:, :4] * 5, y)
+    np.testing.assert_array_equal(model.predict(x_test), before)
+    assert set(vars(model)) == known
+
+
+def test_columns_and_labels_whose_squares_underflow_count_as_any_other(friedman, fitted):
+    x, x_test, y, _ = friedman
+    small = np.array([1, 1, 1, 1e-200, *np.ones(6)])
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x * small, y * 1e-200)
+    np.testing.assert_allclose(model.predict(x_test * small) * 1e200, fitted.predict(x_test), 1e-6)
+
+
+def test_rows_that_predict_are_named_and_saved(friedman, tmp_path):
+    x, _, y, _ = friedman
+    model = kflow.KernelFlowRegressor(n_interp=150, **QUICK).fit(x, y)
+    model.save(tmp_path / "model")
+    for found in (model, kflow.KernelFlowRegressor.load(tmp_path / "model")):
+        assert len(set(found.interp_indices_)) == 150
+        left = y[found.interp_indices_] - found.loo_predictions_
+        assert left.std() < y.std() / 2  # other rows would leave more than all of it
+
+
+def test_a_loaded_model_asks_for_the_parameters_that_no_file_holds(friedman, tmp_path):
+    x, _, y, _ = friedman
+    model = kflow.KernelFlowRegressor(kflow.Gaussian(2.0), n_fine=np.int64(50), steps=2).fit(x, y)
+    model.save(tmp_path / "model")
+    loaded = kflow.KernelFlowRegressor.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-9)
+    assert loaded.n_fine == 50
+    with pytest.raises(TypeError, match=r"Gaussian\(gamma=2.0\), which was not saved"):
+        clone(loaded).fit(x, y)
+    assert loaded.set_params(kernel=kflow.Gaussian(2.0)).fit(x, y).score(x, y) == model.score(x, y)
+
+
+def test_a_path_that_is_a_folder_or_none_is_refused_and_nothing_is_left(fitted, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="choose another path"):
+        fitted.save(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    with pytest.raises(TypeError, match="path must be the path of a file"):
+        fitted.save(io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        (dict(kernel=kflow.Gaussian), TypeError, "not the class"),
+        (dict(kernel=lambda a, b: -a @ b.T), ValueError, "that of a kernel is positive"),
+        (dict(kernel=lambda a, b: (a @ b.T)[:1]), ValueError, "a matrix of 200 x 200"),
+        (dict(kernel=lambda a, b: (a @ b.T).numpy()), TypeError, "must return a torch.Tensor"),
+        (dict(ard="no"), TypeError, "ard must be True or False, not 'no'"),
+        (dict(refit_nugget=2), TypeError, "refit_nugget must be True or False"),
+        (dict(normalize_y="no"), TypeError, "normalize_y must be True or False"),
+        (dict(criterion=None), ValueError, "criterion must be one of"),
+    ],
+)
+def test_settings_that_are_none_are_refused_by_name(friedman, settings, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        kflow.KernelFlowRegressor(**settings).fit(friedman[0], friedman[2])
+
+
+def test_dates_are_no_numbers(friedman):
+    x, _, y, _ = friedman
+    for change in (
+        (x.astype("datetime64[s]"), y),
+        (x, y.astype("timedelta64[s]")),
+        (pd.DataFrame(x).assign(since=pd.to_timedelta(x[:, 1], "s")), y),
+    ):
+        with pytest.raises(ValueError, match="days since the first"):
+            kflow.KernelFlowRegressor().fit(*change)
+    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+        kflow.KernelFlowRegressor(steps=2).fit(x, y).sample(x[:2], n_samples=0)
+    with pytest.raises(NotFittedError):
+        kflow.KernelFlowRegressor().sample(x)
+    with pytest.raises(ValueError, match="0 sample"):
+        kflow.KernelFlowRegressor().fit(x[:0], y[:0])

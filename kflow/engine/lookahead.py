@@ -195,6 +195,11 @@ class Games:
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
         eps = torch.as_tensor(self._eps(wide, g), dtype=g.dtype, device=g.device)
+        if eps.numel() != 1:
+            raise ValueError(
+                f"the step rule must return one number, not a tensor of shape {checks.shape(eps)}"
+            )
+        eps = eps.reshape(())
         c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
         layer = Layer(z, c.to(z))

@@ -56,6 +56,11 @@ class Task:
         if self.carry is not None:
             checks.matrix("carry", self.carry, columns=self.x.shape[1])
             checks.same_place("carry", self.carry, "x", self.x)
+        if self.checkpoint is not None and self.keep_layers is True:
+            raise ValueError(
+                "keep_layers=True keeps layers in memory, and a run that a checkpoint takes up "
+                "would lack the first of them; pass a folder as keep_layers, or no checkpoint"
+            )
         if self.observe_at and self.observe is None:
             raise ValueError("observe_at names layers, but observe is None; give a function")
         for k in self.observe_at:

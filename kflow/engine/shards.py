@@ -86,6 +86,8 @@ class Shards:
         """The shards where this rank holds n rows. All ranks call it."""
         if group is None:
             return cls(None, 0, (0, n))
+        if not isinstance(group, Group):
+            raise TypeError(f"group must be what shards.joined() gives, not {group!r}")
         rank, world = dist.get_rank(torchs(group)), dist.get_world_size(torchs(group))
         unknown = cls(group, rank, (0,) * (world + 1))
         sizes = unknown._gather(torch.tensor([n], device=unknown.device))[:, 0]

@@ -78,7 +78,7 @@ class Mover:
 
     def __call__(self, x: Tensor, away: Tensor | None, layer: Prepared):
         """Move a block of points by one layer, in place."""
-        x += self.kernel(x, layer.z) @ layer.c_t.mT
+        x += self.kernel(x, layer.z).to(x) @ layer.c_t.mT  # some kernels are float64 always
 
     def move(self, points: Tensor, offsets: Tensor | None, layers: Sequence[Prepared]):
         """Move points in place by layers that were prepared, all of them a block at a time."""

@@ -35,14 +35,13 @@ def kernel(chosen, ard: bool, n_features: int):
         checks.choice("kernel", chosen, KERNELS)
         base = KERNELS[chosen]
         return ARD(base, n_features) if ard else Isotropic(base, n_features**0.5)
-    if not callable(chosen):
-        raise TypeError(f"kernel must be a name or a kernel, not {chosen!r}")
+    checks.kernel("kernel", chosen)
     return chosen
 
 
 def criterion(chosen, n_fine: int | None):
     """The criterion of that name with batches of n_fine, or the one that was given itself."""
-    if not isinstance(chosen, str):
+    if not isinstance(chosen, str) and callable(chosen):
         return chosen
     checks.choice("criterion", chosen, CRITERIA)
     return CRITERIA[chosen](n_fine=BATCH if n_fine is None else n_fine)

@@ -79,6 +79,7 @@ class KernelFlowClassifier(
         self.device = device
         self.random_state = random_state
 
+    @inputs.all_or_nothing
     def fit(self, X, y):  # noqa: N803, scikit-learn's names
         """Flow the points X (n, features) with labels y (n,); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, ensure_min_samples=2)

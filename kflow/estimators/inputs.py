@@ -1,5 +1,7 @@
 """What both estimators ask of their data: finite numbers, a seed, tensors where they compute."""
 
+import functools
+from collections.abc import Callable
 from numbers import Integral
 
 import numpy as np
@@ -12,6 +14,22 @@ with checks.extra("sklearn"):
     from sklearn.utils.validation import validate_data
 
 REAL = (np.float64, np.float32)
+
+
+def all_or_nothing(fit: Callable) -> Callable:
+    """A `fit` that leaves the estimator as it was where it fails, or is interrupted."""
+
+    @functools.wraps(fit)
+    def careful(self, *arguments, **named):
+        before = dict(vars(self))
+        try:
+            return fit(self, *arguments, **named)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return careful
 
 
 def validated(estimator, X, y="no_validation", **options):  # noqa: N803
@@ -33,6 +51,8 @@ def validated(estimator, X, y="no_validation", **options):  # noqa: N803
 def finite_rows(name: str, given, cure: str, values: np.ndarray | None = None):
     """Refuse NaN and infinity, naming rows that hold one, by their labels where they have some."""
     values = np.asarray(given) if values is None else values
+    if not values.size:
+        return
     bad = ~np.isfinite(values.reshape(len(values), -1))
     rows = np.flatnonzero(bad.any(1))
     if len(rows):
@@ -50,14 +70,14 @@ def finite_rows(name: str, given, cure: str, values: np.ndarray | None = None):
 
 
 def _numbers_alone(X):  # noqa: N803
-    """Refuse a data frame with columns of words or dates, by their names."""
+    """Refuse dates, and a data frame with columns of words or dates, by their names."""
     if not hasattr(X, "select_dtypes"):
+        _no_dates("X", X)
         return
     if not X.columns.is_unique:
         twice = [str(name) for name in X.columns[X.columns.duplicated()]]
         raise ValueError(f"X has several columns of one name: {', '.join(twice)}; rename them")
-    rest = X.select_dtypes(exclude=["number", "bool"])
-    other = [str(name) for name in rest if not _are_numbers(rest[name])]
+    other = [str(name) for name in X if not _are_numbers(X[name])]
     if other:
         raise ValueError(
             f"X has columns that are no numbers: {', '.join(other)}; turn words into numbers by "
@@ -65,16 +85,25 @@ def _numbers_alone(X):  # noqa: N803
         )
 
 
+def _no_dates(name: str, values):
+    if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M"):
+        raise ValueError(f"{name} holds dates; turn them into numbers, days since the first, say")
+
+
 def _are_numbers(column) -> bool:
+    kind = getattr(column.dtype, "kind", "O")
+    if kind in "biufmM":
+        return kind not in "mM"
     try:
         column.astype(float)
     except (TypeError, ValueError):
         return False
-    return column.dtype.kind not in "mM"
+    return True
 
 
 def floats(y) -> np.ndarray:
     """Labels as float64; ValueError where they are no numbers."""
+    _no_dates("y", np.asarray(y))
     try:
         found = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -84,6 +113,14 @@ def floats(y) -> np.ndarray:
             f"y must be at most {checks.LARGEST_LABEL:g}, but it reaches {np.abs(found).max():g}"
         )
     return found
+
+
+def spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of each column, in any unit: no square underflows."""
+    mean = values.mean(0, dtype=np.float64)
+    largest = np.abs(values - mean).max(0)
+    unit = np.where(largest > 0, largest, 1.0)
+    return mean, unit * np.sqrt(np.square((values - mean) / unit).mean(0))
 
 
 def seeded(random_state) -> torch.Generator:

@@ -28,7 +28,8 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw n_fine
     points at each of the steps (None: 400). nugget is "learn" or a number, relative to k(x, x) = 1;
     with refit_nugget the learned one is chosen anew in the end by leaving one out. All points
-    predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
+    predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None. Rows have
+    no weights.
     """
 
     _parts, _restore = storage.parts_of_regressor, storage.restore_regressor
@@ -61,10 +62,13 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         self.device = device
         self.random_state = random_state
 
+    @inputs.all_or_nothing
     @torch.inference_mode(False)  # it learns by gradients, whatever is set around it
     def fit(self, X, y):  # noqa: N803, scikit-learn's names
         """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
+        for name in ("ard", "refit_nugget", "normalize_y"):
+            checks.flag(name, getattr(self, name))
         y = inputs.floats(y)
         self._one_output = y.ndim == 1
         y = y.reshape(len(y), -1)
@@ -76,7 +80,9 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         rng = inputs.seeded(self.random_state)
         x, labels = self._points(X), self._tensor((y - self.y_mean_) / self.y_scale_)
         self._learn(x, labels, rng)
-        x, labels = self._kept(x, labels, rng)
+        kept = self._kept(labels, rng)
+        self.interp_indices_ = kept.cpu().numpy()
+        x, labels = x[kept], labels[kept]
         part = slice(CALIBRATED)
         self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
         if len(x) > CALIBRATED:  # that part has calibrated the amplitude
@@ -104,28 +110,35 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
 
     def sample(self, X, n_samples=1, noise=False, random_state=0):  # noqa: N803
         """Draws of the function (of labels with noise=True) at X, (n, [outputs], n_samples)."""
-        rng = inputs.seeded(random_state)
-        draws = self._numpy(self.posterior_.sample(self._new(X), n_samples, rng, noise))
+        x, rng = self._new(X), inputs.seeded(random_state)
+        checks.integer("n_samples", n_samples, least=1)
+        draws = self._numpy(self.posterior_.sample(x, n_samples, rng, noise))
         draws = np.moveaxis(draws * self.y_scale_ + self.y_mean_, 0, -1)
         return draws[:, 0] if self._one_output else draws
 
     @property
     def loo_predictions_(self):
-        """The prediction of each label from all others, (n,) or (n, outputs)."""
+        """The prediction of each label from all others, (n,) or (n, outputs).
+
+        The labels are those of the rows `interp_indices_`: all, unless n_interp drew some.
+        """
         check_is_fitted(self)
         mean, _ = self.posterior_.leave_one_out()
         return self._shaped(self._numpy(mean) * self.y_scale_ + self.y_mean_)
 
     def _standardise(self, X, y):  # noqa: N803
-        self.mean_, scale = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
+        self.mean_, scale = inputs.spread(X)
         rounding = 10 * np.finfo(X.dtype).eps * np.abs(self.mean_)
         self.varies_ = scale > rounding
         if not self.varies_.any():
-            raise ValueError("all features of X are constant, so no point differs from another")
+            raise ValueError(
+                "all features of X are constant, but for rounding, so no point differs from another"
+            )
         self.scale_ = np.where(self.varies_, scale, 1.0)
-        self.y_mean_ = y.mean(0) if self.normalize_y else np.zeros(y.shape[1])
-        spread = y.std(0) if self.normalize_y else np.ones(y.shape[1])
-        self.y_scale_ = np.where(spread > 0, spread, 1.0)
+        self.y_mean_, self.y_scale_ = np.zeros(y.shape[1]), np.ones(y.shape[1])
+        if self.normalize_y:
+            self.y_mean_, scale = inputs.spread(y)
+            self.y_scale_ = np.where(scale > 0, scale, 1.0)
 
     def _learn(self, x, y, rng):
         kernel = choices.kernel(self.kernel, self.ard, x.shape[1])
@@ -147,29 +160,28 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
             self.kernel_ = kernel
             self.nugget_ = start if fixed else loo_nugget(kernel, x, y, rng)
 
-    def _kept(self, x, y, rng):
-        n = len(x)
+    def _kept(self, y, rng):
+        """The rows that predict, in the order in which a part of them calibrates."""
+        n = len(y)
         if self.n_interp is not None:
             checks.integer("n_interp", self.n_interp, least=2)
             n = min(n, self.n_interp)
-        needed, free = 3 * 8 * n**2, memory.free() if x.device.type == "cpu" else None
+        needed, free = 3 * 8 * n**2, memory.free() if y.device.type == "cpu" else None
         if free is not None and needed > free:
             raise ValueError(
                 f"to predict from {n} points takes {needed / 1e9:.0f} GB, of which "
                 f"{free / 1e9:.0f} GB are free; pass n_interp={int((free / 24) ** 0.5) // 1000}000"
             )
-        if n == len(x) <= CALIBRATED:
-            return x, y
-        drawn = torch.randperm(len(x), generator=rng, device="cpu")[:n].to(
-            x.device
-        )  # a part of it calibrates
+        if n == len(y) <= CALIBRATED:
+            return torch.arange(n, device=y.device)
+        drawn = torch.randperm(len(y), generator=rng, device="cpu")[:n].to(y.device)
         lost = (y != 0).any(0) & (y[drawn] == 0).all(0)
         if lost.any():
             raise ValueError(
                 f"of the {n} points drawn to predict from all labels of output "
                 f"{int(lost.nonzero()[0])} are 0, and others are not; pass a larger n_interp"
             )
-        return x[drawn], y[drawn]
+        return drawn
 
     def _describe(self):
         amplitude = self._numpy(self.posterior_.amplitude) * self.y_scale_**2

@@ -1,6 +1,7 @@
 """Fitted estimators as safetensors, with what is not a tensor as JSON in the file's header."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from kflow.learning.storage import describe, rebuild
 with checks.extra("sklearn"):
     from sklearn.utils.validation import check_is_fitted
 
-FORMAT = "kflow-estimator-2"
+FORMAT = "kflow-estimator-3"
 PLAIN = (str, int, float, bool, type(None))
 PAIRS = ("x", "coefficients", "constants")
 FRAME = ("moving", "resting", "centre", "still")
@@ -30,27 +31,43 @@ UNFIT = (
 NUMBERS = ("mean_", "scale_", "varies_", "y_mean_", "y_scale_")
 
 
+@dataclass(frozen=True)
+class NotSaved:
+    """In the place of a parameter that a file cannot hold: it does not matter until `fit`."""
+
+    was: str
+
+    def __repr__(self):
+        return f"<{self.was}, which was not saved with the model; give it by set_params>"
+
+
 def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
     """Write a model beside and renamed, so that no half of one is ever read.
 
     Raises OSError where it cannot be written; what was there before is then intact.
     """
-    parameters = {name: value for name, value in model.get_params(deep=False).items()}
+    parameters = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in model.get_params(deep=False).items()
+    }
     kept = {name: value for name, value in parameters.items() if isinstance(value, PLAIN)}
+    lost = {name: repr(value) for name, value in parameters.items() if name not in kept}
     header = {
         "format": FORMAT,
         "class": type(model).__name__,
         "parameters": kept,
+        "not_saved": lost,
         "n_features_in_": model.n_features_in_,
         "feature_names_in_": getattr(model, "feature_names_in_", np.array([])).tolist(),
     }
-    path = Path(path)
+    path = _path(path)
     beside = path.with_name(path.name + ".writing")
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
         sealed.write(beside, plain, header | settings)
         os.replace(beside, path)
     except OSError as error:
+        beside.unlink(missing_ok=True)
         raise OSError(
             f"the model could not be written to {path} ({error}); free some space, or choose "
             "another path"
@@ -59,8 +76,9 @@ def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
 
 def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
     """A model without its fit, the settings and the tensors that `write` wrote."""
+    path = _path(path)
     try:
-        tensors, header = sealed.read(Path(path))
+        tensors, header = sealed.read(path)
         if not isinstance(header, dict):
             raise sealed.Damaged("it holds no settings")
     except sealed.Damaged as error:
@@ -68,11 +86,21 @@ def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
     if header.get("format") != FORMAT or header.get("class") != cls.__name__:
         found = header.get("class", "something else")
         raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
-    model = _known(path, lambda: cls(**header["parameters"]))
+    model = _known(path, lambda: cls(**header["parameters"] | _lost(header["not_saved"])))
     model.n_features_in_ = header.get("n_features_in_")
     most = max([1, *(value.numel() for value in tensors.values())])
     _known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
     return model, header, tensors
+
+
+def _path(path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be the path of a file, not {path!r}")
+    return Path(path)
+
+
+def _lost(texts: dict[str, str]) -> dict[str, NotSaved]:
+    return {name: NotSaved(str(text)) for name, text in texts.items()}
 
 
 class Saved:
@@ -82,7 +110,11 @@ class Saved:
     """
 
     def save(self, path):
-        """Write the fitted model as safetensors with settings in JSON; `load` reads it again."""
+        """Write the fitted model as safetensors with settings in JSON; `load` reads it again.
+
+        Parameters that are no text and no number (a kernel, a criterion, a RandomState) are not
+        kept: the loaded model predicts as this one, and `fit` asks for them again.
+        """
         check_is_fitted(self)
         write(path, self, *self._parts())
 
@@ -117,6 +149,7 @@ def parts_of_regressor(model) -> tuple[dict, dict[str, torch.Tensor]]:
     posterior = model.posterior_
     tensors = {name: getattr(posterior, name) for name in ("x", "y", "amplitude")}
     tensors |= {name: torch.from_numpy(np.asarray(getattr(model, name))) for name in NUMBERS}
+    tensors["interp_indices_"] = torch.from_numpy(model.interp_indices_)
     tensors |= {f"kernel.{name}": value for name, value in parameters.items()}
     settings = {"kernel": kernel, "nugget": model.nugget_, "one_output": model._one_output}
     return settings | {"n_iter": model.n_iter_}, tensors
@@ -132,6 +165,9 @@ def restore_regressor(model, settings, tensors):
         size = tensors["y"].shape[1] if name.startswith("y_") else model.n_features_in_
         if getattr(model, name).shape != (size,):
             raise ValueError(f"{name} must hold {size} numbers, not {getattr(model, name).shape}")
+    model.interp_indices_ = tensors.pop("interp_indices_").numpy()
+    if model.interp_indices_.shape != (len(tensors["y"]),):
+        raise ValueError("interp_indices_ must hold one row for each label")
     prefix = "kernel."
     parameters = {k.removeprefix(prefix): tensors.pop(k) for k in [*tensors] if prefix in k}
     model.kernel_, model.nugget_ = rebuild(settings["kernel"], parameters), settings["nugget"]
@@ -151,7 +187,7 @@ def parts_of_classifier(model) -> tuple[dict, dict[str, torch.Tensor]]:
     tensors |= {name: getattr(pairs, name) for name in PAIRS}
     settings = {
         "kernel": describe(model.kernel_)[0],
-        "classes": [str(model.classes_.dtype), model.classes_.tolist()],
+        "classes": [str(model.classes_.dtype), _listed(model.classes_)],
         "dtype": str(flow.frame.dtype).removeprefix("torch."),
         "fill": flow.frame.fill,
         "mixed": flow.mixed,
@@ -159,6 +195,16 @@ def parts_of_classifier(model) -> tuple[dict, dict[str, torch.Tensor]]:
         "layers": model.layers_,
     }
     return settings, tensors
+
+
+def _listed(classes: np.ndarray) -> list:
+    found = classes.tolist()
+    if not all(isinstance(each, PLAIN) for each in found):
+        raise ValueError(
+            f"classes of {classes.dtype} cannot be saved, such as {found[0]!r}; fit with words or "
+            "numbers as labels"
+        )
+    return found
 
 
 def restore_classifier(model, settings, tensors):

@@ -11,7 +11,7 @@ def as_series(values, name="series") -> Float[ndarray, "n d"]:
     """A series as (n, d); ValueError or TypeError where a value is no finite number."""
     values = floats(name, values)
     if values.ndim not in (1, 2) or not values.size:
-        raise ValueError(f"{name} must be (n,) or (n, d), but its shape is {values.shape}")
+        raise ValueError(f"{name} must be (n,) or (n, d), n > 0, but its shape is {values.shape}")
     values = values.reshape(len(values), -1)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):

@@ -4,6 +4,7 @@ import numpy as np
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
+from kflow.estimators.inputs import all_or_nothing
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 
 with checks.extra("sklearn"):
@@ -15,8 +16,12 @@ class OneStepMap(BaseEstimator):
     """Learn the next value from the last `delays` values, `gap` apart, and iterate that.
 
     regressor is any of scikit-learn's interface (None: KernelFlowRegressor()). With
-    difference=True it learns the change to the next value. With `times` in `fit` the time to the
-    next value, and those between the values, are features too: for irregular sampling.
+    difference=True it learns the change to the next value, as a series with a trend wants it. With
+    `times` in `fit` the time to the next value, and those between the values, are features too: for
+    irregular sampling. Times are numbers, or dates (seconds are then the unit).
+
+    Forecasts are of the mean; the fitted `regressor_` has error bars for one step ahead:
+    regressor_.predict(embed(series, delays, gap)[0], return_std=True, noise=True).
     """
 
     def __init__(self, regressor=None, delays=1, gap=1, difference=False):
@@ -25,17 +30,26 @@ class OneStepMap(BaseEstimator):
         self.gap = gap
         self.difference = difference
 
+    @all_or_nothing
     def fit(self, series, times=None):
         """Learn from a series (n,) or (n, d), at these increasing times if they are not regular."""
         checks.flag("difference", self.difference)
-        self.series_ = as_series(series)
+        self.series_ = as_series(series).copy()
         self._flat = np.ndim(series) == 1
-        self.times_ = None if times is None else _increasing(times, len(self.series_))
-        x, y = embed(self.series_, self.delays, self.gap)
-        self.window_ = window_of(self.delays, self.gap)
+        self.times_, self._dates = None, False
+        if times is not None:
+            times, self._dates = _numbers(times)
+            self.times_ = _increasing(times, len(self.series_)).copy()
+        self._embedding, self._difference = (self.delays, self.gap), self.difference
+        x, y = embed(self.series_, *self._embedding)
+        self.window_ = window_of(*self._embedding)
+        if not (y != y[0]).any():
+            raise ValueError(
+                f"series is {y[0].tolist()} at all times, so there is nothing to learn"
+            )
         if self.times_ is not None:
             x = np.hstack([x, self._time_gaps(self.times_)])
-        if self.difference:
+        if self._difference:
             y = y - x[:, : self.series_.shape[1]]
         model = KernelFlowRegressor() if self.regressor is None else clone(self.regressor)
         self.regressor_ = model.fit(x, y[:, 0] if y.shape[1] == 1 else y)
@@ -45,7 +59,12 @@ class OneStepMap(BaseEstimator):
         """The value after each window of a regular series, (n - window, d) or (n - window,)."""
         self._regular("predict")
         values = as_series(series)
-        x, _ = embed(values, self.delays, self.gap)
+        if values.shape[1] != self.series_.shape[1]:
+            raise ValueError(
+                f"series must have {self.series_.shape[1]} variables, as in fit, not "
+                f"{values.shape[1]}"
+            )
+        x, _ = embed(values, *self._embedding)
         return self._shaped(self._next(x))
 
     def forecast(self, horizon: int | None = None, last=None, times=None):
@@ -66,7 +85,7 @@ class OneStepMap(BaseEstimator):
         path = [values[..., -self.window_ + i, :] for i in range(self.window_)]
         for i in range(horizon):
             recent = np.stack(path[-self.window_ :], axis=-2)
-            x = rows(recent, np.array([self.window_ - 1]), self.delays, self.gap)[..., 0, :]
+            x = rows(recent, np.array([self.window_ - 1]), *self._embedding)[..., 0, :]
             if clock is not None:
                 gaps = self._time_gaps(clock[i : i + self.window_ + 1])
                 x = np.concatenate(
@@ -79,12 +98,13 @@ class OneStepMap(BaseEstimator):
 
     def _next(self, x):
         y = np.asarray(self.regressor_.predict(x)).reshape(len(x), -1)
-        return y + x[:, : y.shape[1]] if self.difference else y
+        return y + x[:, : y.shape[1]] if self._difference else y
 
     def _time_gaps(self, times):
         """The time to the next value, then those between the embedded ones, for each row."""
         at = np.arange(self.window_ - 1, len(times) - 1)
-        places = [at + 1, *(at - i * self.gap for i in range(self.delays))]
+        delays, gap = self._embedding
+        places = [at + 1, *(at - i * gap for i in range(delays))]
         return np.stack([times[a] - times[b] for a, b in zip(places, places[1:], strict=False)], 1)
 
     def _clock(self, horizon, times, last):
@@ -93,15 +113,24 @@ class OneStepMap(BaseEstimator):
                 raise ValueError("times were not given to fit, so forecast takes a horizon")
             checks.integer("horizon", horizon, least=1)
             return horizon, None
-        if times is None or last is not None:
+        if times is None or last is not None or horizon is not None:
             raise ValueError(
-                "a map that was fitted with times forecasts its own series, at `times`"
+                "a map that was fitted with times forecasts its own series, at `times`, with no "
+                "horizon"
             )
-        later = floats("times", times)
+        later, dates = _numbers(times)
+        if dates != self._dates:
+            words = {True: "dates", False: "numbers"}
+            raise TypeError(f"times must be {words[self._dates]}, as in fit, not {words[dates]}")
         if later.ndim != 1 or not later.size:
             raise ValueError(f"times must be (k,), k > 0, those to forecast, not {later.shape}")
-        times = np.concatenate([self.times_[-self.window_ :], later])
-        return len(times) - self.window_, _increasing(times, len(times))
+        _increasing(later, len(later))
+        if later[0] <= self.times_[-1]:
+            raise ValueError(
+                f"times must follow those of fit, which end at {self.times_[-1]:g}; the first is "
+                f"{later[0]:g}"
+            )
+        return len(later), np.concatenate([self.times_[-self.window_ :], later])
 
     def _regular(self, name):
         check_is_fitted(self)
@@ -121,8 +150,29 @@ def _states(last):
     return as_series(values, "last")
 
 
+def _numbers(times) -> tuple[np.ndarray, bool]:
+    """Times as numbers, and whether they were dates: then seconds since 1970."""
+    found = np.asarray(times)
+    if found.dtype == object and found.size:
+        first = found.flat[0]
+        if getattr(first, "tzinfo", None) is not None:
+            raise TypeError(
+                f"times must be without a time zone, not {first!r}: convert them to UTC"
+            )
+        if any(hasattr(time, "isoformat") and time != time for time in found.flat):
+            raise ValueError("times holds NaT, which is no date; leave it out")
+        if hasattr(first, "isoformat"):
+            found = found.astype("datetime64[ns]")
+    if found.dtype.kind != "M":
+        return floats("times", found), False
+    if np.isnat(found).any():
+        raise ValueError("times holds NaT, which is no date; leave it out")
+    whole = found.astype("datetime64[s]")
+    rest = (found - whole) / np.timedelta64(1, "s")
+    return whole.astype(np.int64) + rest, True
+
+
 def _increasing(times, n):
-    times = floats("times", times)
     if times.shape != (n,):
         raise ValueError(f"times must be ({n},), one for each value, not {times.shape}")
     if not np.isfinite(times).all():

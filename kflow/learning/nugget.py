@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from kflow import checks
+from kflow.interpolation import gram_of
 from kflow.learning.criteria import loo_loss
 
 SMALLEST, LARGEST = 1e-9, 1e3  # of a nugget, relative to the mean of k(x, x)
@@ -29,10 +30,12 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
     if y.shape[1] == 0:
         raise ValueError("the labels are constant, so no nugget can be learned from them")
     with torch.no_grad():
-        gram = kernel(x, x)
+        gram = gram_of(kernel, x)
         values, vectors = torch.linalg.eigh(gram)
         values = values.clamp_min_(0)
         unit = float(gram.diagonal().mean())
+        if not unit > 0:
+            raise ValueError(f"k(x, x) is {unit:g} on average; that of a kernel is positive")
         curve = _Curve(values, vectors.mT @ y, vectors, loss)
         grid = [unit * SMALLEST * (LARGEST / SMALLEST) ** (i / 36) for i in range(37)]
         losses = [curve(nugget) for nugget in grid]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, cholesky
+from kflow.interpolation import BLOCK, Kernel, cholesky, gram_of
 from kflow.kernels import Radial
 from kflow.learning.parametric import numbers
 
@@ -111,7 +111,7 @@ def condition(
     nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x.detach()), checks.wide(y.detach())
     with torch.no_grad():
-        factor = cholesky(kernel(x, x), nugget, x)
+        factor = cholesky(gram_of(kernel, x), nugget, x)
         coefficients = torch.cholesky_solve(y, factor)
     if amplitude is None:
         inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
