@@ -67,7 +67,7 @@ class Digits(NamedTuple):
 def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tuple[Tensor, Tensor]:
     """Two interleaved spiral arms, the Swiss Roll Cheesecake: x (n, 2) and y (n, 1), +1 or -1.
 
-    Each arm makes one turn and a half and ends at radius 2; the first ceil(n / 2) points lie on
+    Each arm makes about 1.3 turns and ends at radius 2; the first ceil(n / 2) points lie on
     the arm of +1. The angles are one uniform draw in each of equally long pieces of the arm;
     `noise` is the standard deviation of a Gaussian displacement of every point. float64.
     """

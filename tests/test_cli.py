@@ -31,7 +31,7 @@ def draw():
 assert not fail, "asked to fail"
 chapter.publish(
     "tiny-line", draw, title="A line", claim="It is straight", caption="A line", alt="A line",
-    data={"y": ([0, layers], "height")}, seeds=[0],
+    data={"y": ([0, layers], "height")}, seeds=[0], dtype="float64",
     quantities=[chapter.quantity("height", layers, kind="close", rtol=1e-3)],
 )
 """,

@@ -31,7 +31,7 @@ def flow():
 
 def publish(chapter=None, slug="flow-error", **changes):
     texts = dict(title="Error", claim="It falls", caption="It *falls*", alt="A falling line")
-    (chapter or flow()).publish(slug, draw, **(texts | dict(data=DATA) | changes))
+    (chapter or flow()).publish(slug, draw, **(texts | dict(data=DATA, dtype="float64") | changes))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_styles_differ_and_are_left_as_they_were(output):
 def test_an_animation_leaves_its_frames(output):
     flow().publish(
         "flow-film", frames=lambda i: draw(), n_frames=2, title="Film", claim="It moves",
-        caption="A film", alt="A line", data={},
+        caption="A film", alt="A line", data={}, dtype="float64",
     )  # fmt: skip
     record = records.load(output / "flow-film")
     assert record["frames"] == 2 and record["data"]["file"] is None
@@ -178,7 +178,7 @@ def test_a_figure_that_cannot_be_drawn_or_written_leaves_the_former_one(output, 
 
     with pytest.raises(RuntimeError, match="no picture"):
         flow().publish("flow-error", broken, title="Error", claim="C", caption="C", alt="A",
-                       data=DATA)  # fmt: skip
+                       data=DATA, dtype="float64")  # fmt: skip
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")

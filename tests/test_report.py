@@ -59,7 +59,7 @@ def test_a_table_that_was_not_reached_is_not_run_and_says_its_cost(tmp_path):
     write(tmp_path, "mnist", mnist([0, 5000], (0.1,) * 4))
     short = report.beside("M", "mnist", 11_000, 12_000, tmp_path)
     assert set(short["ours"]["average"]) == {"not run"}
-    assert short["a run takes"].iloc[0].tolist() == ["about 2 seconds on one"]
+    assert short["a run takes"].iloc[0].tolist() == ["about 5 seconds on one"]
 
 
 def test_the_tables_of_a_record_are_those_that_were_reached_else_its_last_thousand_layers():

@@ -230,22 +230,27 @@ def test_with_a_stated_address_pages_have_their_canonical_link(addressed):
     assert (ROOT / "book" / config.ogp_image).is_file()
 
 
-@pytest.mark.parametrize("layers, name", [(None, "other"), (7000, "other"), (50_000, "small")])
-def test_a_table_of_the_source_takes_its_own_run_once_that_is_finished(layers, name, monkeypatch):
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [(27_000, "not run to layer 50000; at layers 26990 to 27000: agrees"), (50_000, "agrees")],
+)
+def test_a_table_of_the_source_is_compared_as_deep_as_its_run_got(layers, told, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
     import kflow_claims
 
     def run(of, last):
         settings = Experiment("mnist", last, ((last - 10, last, 10),))
         at = {k: Reading({10: error}, 1, 2) for k, error in ((last - 10, 0.1), (last, 0.2))}
-        return Run(of, settings, 1, "", 1, 1, "", "", at, {})
+        return Run(of, settings, 1, "", 1, 1, "", "", "", at, {})
 
-    runs = {"other": run("other", 12_000), "small": layers and run("small", layers)}
-    monkeypatch.setattr(kflow_claims, "paper_run", runs.get)
+    monkeypatch.setattr(kflow_claims, "paper_run", {"small": run("small", layers)}.get)
     monkeypatch.setattr(kflow_claims, "paper_settings", lambda run: "")
-    table = {"name": "F-b", "experiment": "small", "nearest": "other", "layers": [49_990, 50_000]}
-    row = kflow_claims.table_row(None, table, [10, 0.1, 0.09, 0.2, 0.01])
-    assert row[3].startswith(f"{name}: ") and ("another run" in row[-1]) == (name == "other")
+    table = {"name": "F-b", "experiment": "small", "layers": [49_990, 50_000]}
+    table["deepest"] = [26_990, 27_000]
+    talk = [10, 0.1, 0.09, 0.2, 0.01]
+    assert kflow_claims.table_row(None, table, talk)[-1].startswith(told)
+    table |= {"no_verdict": [10], "because": "of the stage"}
+    assert "no verdict: of the stage; +5.0" in kflow_claims.table_row(None, table, talk)[-1]
 
 
 def test_of_two_builds_at_once_the_second_waits(monkeypatch, tmp_path):

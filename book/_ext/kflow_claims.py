@@ -128,8 +128,9 @@ def scale_verdict(claim, large):
     """A claim about depth: run at the talk's size or not, and what a run costs."""
     if large and large.settings.layers >= claim["layers"]:
         return "shown at the talk's size"
-    reached = f"; {large.settings.layers} layers reached" if large else ""
-    return f"not run at {claim['layers']} layers{reached}; {paper.cost(claim['layers'], RECORDS)}"
+    reached = f" ({large.settings.layers} were)" if large else ""
+    took = paper.cost(claim["layers"], RECORDS)
+    return f"not run to {claim['layers']} layers{reached}, which would take {took}"
 
 
 def paper_run(experiment):
@@ -147,11 +148,9 @@ def table_row(stage, table, row):
     n, *talk = int(row[0]), *row[1:]
     cells = [f"**table {table['name']}**, $N_I$ = {n}", numbers(talk)]
     run = paper_run(table["experiment"])
-    unfinished = run is None or run.settings.layers < table["layers"][1]
-    nearest = paper_run(table["nearest"]) if unfinished and "nearest" in table else None
-    if run is None and nearest is None:
+    if run is None:
         return [*cells, *book_cells(stage, table, n)]
-    run, ranges = nearest or run, [] if nearest else [table["layers"]]
+    ranges = [table["layers"], *([table["deepest"]] if "deepest" in table else [])]
     ranges += [[first, last] for first, last, _ in reversed(run.settings.tables)]
     reached = [
         (at, found)
@@ -166,12 +165,11 @@ def table_row(stage, table, row):
         verdict = "agrees: within the talk's range"
     else:
         verdict = f"**differs**, {'below' if mean < talk[1] else 'above'} the talk's range"
+    if n in table.get("no_verdict", []):
+        verdict = f"no verdict: {table['because']}"
     verdict += f"; {(mean - talk[0]) / talk[3]:+.1f} of its standard deviations"
-    if nearest:
-        at_size = paper.cost(table["layers"][1], RECORDS)
-        verdict = f"not run in the talk's steps, {at_size}; ours of another run: {verdict}"
-    elif [first, last] != table["layers"]:
-        verdict += f", at layers {first} to {last}"
+    if [first, last] != table["layers"]:
+        verdict = f"not run to layer {table['layers'][1]}; at layers {first} to {last}: {verdict}"
     how = f"{run.name}: {paper_settings(run)}; {len(found)} layers from {first} to {last}"
     ours = numbers([mean, min(found), max(found), stdev(found)])
     return [*cells, ours, how, "not re-run here", verdict]

@@ -12,7 +12,7 @@ COUNTED = ("inputs", "files", "faults", "endurance")
 KINDS = {  # how a record calls what came of a case, and what a row counts
     "checked": "right by an independent formula",
     "right": "as documented",
-    "refused": "an error of ours",
+    "refused": "refused with a message of kflow's",
     "done": "over before it",
 }
 

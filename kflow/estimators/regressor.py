@@ -23,7 +23,8 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     standardised; those that are constant are left out.
 
     kernel is "matern52", "matern32", "gaussian" or "rational_quadratic", with a bandwidth for each
-    feature (ard=True) or one for all; or a kernel of `kflow.learning`, which learns, or any other,
+    feature (ard=True) or one for all (better below some ten rows for each feature, where error bars
+    are too short otherwise); or a kernel of `kflow.learning`, which learns, or any other,
     which is taken as it is; they see standardised features. criterion is "likelihood", "loo" (leave
     one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw n_fine
     points at each of the steps (None: 400). nugget is "learn" or a number, relative to k(x, x) = 1;

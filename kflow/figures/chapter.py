@@ -61,15 +61,17 @@ class Chapter:
         seeds: Sequence[int] = (),
         frames: Callable[[int], drawing.Figure] | None = None,
         n_frames: int = 0,
-        dtype: str = "float32",
+        dtype: str,
+        device: str = "cpu",
         images: tuple[str, str, str] | None = None,
     ) -> None:
         """Draw a figure in the light and the dark style, write its record and show it.
 
         `data` holds every plotted number, and what it is: `{"layer": (layers, "layers moved so
         far")}`. 1-D arrays of one length become CSV, others NPZ. An animation gives `frames(i)` and
-        `n_frames` too; without `draw` its last frame is the still image. Images of
-        others keep their licence: `images=data.CREDITS["mnist"]` says whose they are.
+        `n_frames` too; without `draw` its last frame is the still image. `dtype` and `device` say
+        what the numbers were computed in, and on. Images of others keep their licence:
+        `images=data.CREDITS["mnist"]` says whose they are.
         """
         still = contents.still(slug, draw, frames, n_frames)
         texts = contents.texts(slug, title=title, claim=claim, caption=caption, alt=alt)
@@ -92,7 +94,7 @@ class Chapter:
                 "changed": self.changed,
                 "seeds": [int(seed) for seed in seeds],
                 "dtype": dtype,
-                "device": "cpu",
+                "device": device,
                 "frames": n_frames,
                 "data": {
                     "file": data_file.name if data_file else None,
@@ -126,7 +128,7 @@ def begin(name: str, parameters: Mapping | None = None, records: Sequence[str] =
 
     In a notebook the parameters cell and papermill's are read from the session; an unknown name
     (the nearest is given), a wrong type or a value out of range is refused. Elsewhere give
-    `parameters`. `records` names those at the paper's scale that the chapter reads: who executes
+    `parameters`. `records` names those at the talk's scale that the chapter reads: who executes
     notebooks looks for them here, without running it (`kflow.reproduce.dependencies`).
     """
     contents.slug(name.replace("_", "-"))  # the name of the notebook, which may hold underscores

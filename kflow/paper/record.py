@@ -18,6 +18,10 @@ from kflow.paper.seeds import rule_of
 RECORDS = Path("book/records/paper")
 DECLARED = "KFLOW_RECORDS"  # the variable that names the only records a notebook may read
 
+ARITHMETIC = {  # as records call it, in the words of a figure's page
+    "bf16 products, three halves": "float32, moved by products of bfloat16",
+    "float32 or float64": "float32",  # before it was told apart; none of them was in float64
+}
 NOT_ARRAYS = (
     ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
     zlib.error,
@@ -51,6 +55,7 @@ class Run:
     draws_by: str
     seconds_moving: float
     seconds_observing: float
+    arithmetic: str
     hardware: str
     commit: str
     at: Mapping[int, Reading]
@@ -84,6 +89,7 @@ def run_of(name: str, numbers: Mapping, arrays: Mapping[str, np.ndarray]) -> Run
             rule_of(numbers),
             float(numbers["seconds_moving"]),
             float(numbers["seconds_observing"]),
+            ARITHMETIC.get(found := str(numbers.get("arithmetic", "float32")), found),
             str(numbers["hardware"]),
             str(numbers["commit"]),
             {k: _reading(found) for k, found in by_layer},
@@ -170,9 +176,13 @@ def cost(layers: int, start: Path | None = None) -> str:
     made = [run for name in EXPERIMENTS if _declared(name) and (run := read_run(name, start))]
     if not made:
         return "hours"
-    fastest = min(made, key=lambda run: run.seconds_moving / run.settings.layers)
-    rate = fastest.seconds_moving / fastest.settings.layers
-    return f"about {duration(rate * layers)} on {fastest.hardware}"
+
+    def rate(run: Run) -> float:
+        """Seconds of a layer, with what it took to read errors."""
+        return (run.seconds_moving + run.seconds_observing) / run.settings.layers
+
+    fastest = min(made, key=rate)
+    return f"about {duration(rate(fastest) * layers)} on {fastest.hardware}"
 
 
 def write(path: Path, record: dict, arrays: dict[str, np.ndarray] | None = None):

@@ -161,7 +161,7 @@ def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, la
         "settings": settings,
         "draws_by": RULE,
         "flow": {"kernel": repr(flow.kernel), "step": repr(flow.step)},
-        "arithmetic": "bf16 products, three halves" if path.mixed else "float32 or float64",
+        "arithmetic": "bf16 products, three halves" if path.mixed else _ieee(flow.precision),
         **{
             f"{clock}_{doing}": sum(found[f"{clock}_{doing}"] for found in numbers.values())
             for clock in CLOCKS
@@ -178,6 +178,10 @@ def write_record(root: Path, name: str, settings: dict, flow, path: FlowPath, la
             if isinstance(value, Tensor):
                 arrays[f"{key}_{layer}"] = value.numpy()
     write(root / RECORDS / f"{name}.json", record, arrays)
+
+
+def _ieee(precision: str) -> str:
+    return "float64" if precision == "float64" else "float32"
 
 
 def hardware(device: torch.device) -> str:

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--dry-run", action="store_true", help="only say what it would cost")
     sub = command("verify", verify, "make figures again and compare their numbers")
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
-    sub.add_argument("--paper", action="store_true", help="also the runs at the paper's scale")
+    sub.add_argument("--paper", action="store_true", help="also the runs at the talk's scale")
     sub.add_argument("--sign", action="store_true", help="note this processor where figures agree")
     sub.add_argument("-j", "--jobs", type=int, default=1, help="so many chapters at once")
     sub.add_argument("--output", type=Path, help="file of the verdict (_build/verify.json)")

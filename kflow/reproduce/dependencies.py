@@ -26,7 +26,7 @@ def files(cells: Iterable[str], package: Path) -> set[Path]:
 
 
 def records(cells: Iterable[str]) -> tuple[str, ...]:
-    """The records at the paper's scale that a notebook declares: begin("NAME", records=[...]).
+    """The records at the talk's scale that a notebook declares: begin("NAME", records=[...]).
 
     Raises ValueError where they are not written out as a list of strings.
     """

@@ -32,7 +32,7 @@ class Execution:
     key: str
     parameters: dict = field(default_factory=dict)
     inputs: dict = field(default_factory=dict)  # what the key is made of: name -> SHA-256
-    records: tuple[str, ...] = ()  # of the paper's scale, that the notebook declares
+    records: tuple[str, ...] = ()  # of the talk's scale, that the notebook declares
 
     @property
     def notebook(self) -> Path:

@@ -224,7 +224,14 @@ def _publish(folder, seed):
         return figure
 
     chapter.publish(
-        "a-figure", draw, title="T", claim="C", caption="C", alt="A", data={"x": (x, "x")}
+        "a-figure",
+        draw,
+        title="T",
+        claim="C",
+        caption="C",
+        alt="A",
+        data={"x": (x, "x")},
+        dtype="float64",
     )
 
 
