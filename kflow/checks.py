@@ -183,10 +183,9 @@ def batch_size(n_fine, n_points: int):
     """Refuse a batch that cannot be halved or that is larger than the data."""
     if n_points < 2:
         raise ValueError(f"a game halves at least 2 points, but x holds {n_points}; give more")
-    integer("n_fine", n_fine, least=2)
+    even("n_fine", n_fine)
     if n_fine > n_points:
         raise ValueError(f"n_fine must be at most {n_points}, not {n_fine}: x holds no more points")
-    even("n_fine", n_fine)
 
 
 def even(name: str, value):

@@ -67,7 +67,8 @@ class FlowPath:
         if self.layers is None:
             raise ValueError(
                 "this flow kept no layers (keep_layers=False), so it cannot move new points; run "
-                "the same seed again with carry=x_new, or with keep_layers=True"
+                "the same seed again with carry=x_new, or with keep_layers=True (with a "
+                "checkpoint: a folder)"
             )
         return self.map(x_new)
 
@@ -118,7 +119,7 @@ class KernelFlow:
 
     def __post_init__(self):
         checks.kernel("kernel", self.kernel)
-        if not callable(self.step):
+        if not callable(self.step) or isinstance(self.step, type):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
         checks.even("n_fine", self.n_fine)
         nugget = checks.number("nugget", self.nugget, least=0)

@@ -67,6 +67,7 @@ def interpolate(
     Its `energy`, $\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, is the squared norm of v if
     the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor.
     """
+    checks.kernel("kernel", kernel)
     checks.points_and_labels(x, y)
     if not len(x):
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
@@ -92,12 +93,12 @@ def gram_of(kernel: Kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
     found = kernel(x, x)
     if not isinstance(found, Tensor):
         raise TypeError(f"the kernel must return a torch.Tensor, not {type(found).__name__}")
-    if found.shape[-2:] != (x.shape[-2], x.shape[-2]):
+    if found.shape != (len(x), len(x)):
         raise ValueError(
-            f"the kernel must return a matrix of {x.shape[-2]} x {x.shape[-2]} for as many points, "
+            f"the kernel must return a matrix of {len(x)} x {len(x)} for as many points, "
             f"but its shape is {checks.shape(found)}"
         )
-    return found
+    return found.to(x.dtype)
 
 
 def with_nugget(gram: Float[Tensor, "*b n n"], nugget: float) -> Tensor:

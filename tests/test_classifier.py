@@ -210,7 +210,7 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was():
     np.testing.assert_array_equal(model.predict(x), before)
 
 
-def test_classes_that_no_file_holds_are_refused_by_name(tmp_path):
+def test_classes_that_cannot_be_saved_are_refused_by_name(tmp_path):
     x, y = make_moons(60, random_state=0)
     days = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")[y]
     model = kflow.KernelFlowClassifier(layers=0).fit(x, days)

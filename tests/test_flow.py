@@ -404,15 +404,20 @@ def test_a_learned_kernel_moves_points_in_either_precision(data, precision):
         (dict(kernel=lambda a, b: torch.ones(3)), ValueError, "a matrix of 10 x 10"),
         (dict(kernel=lambda a, b: np.ones((10, 10))), TypeError, "must return a torch.Tensor"),
         (dict(kernel=lambda a, b: a @ b.mT * math.nan), ValueError, "the kernel is NaN"),
-        (dict(step=lambda z, g: torch.ones(2)), ValueError, "must return one number"),
+        (dict(kernel=lambda a, b: torch.ones(2, 10, 10)), ValueError, "a matrix of 10 x 10"),
+        (dict(step=lambda z, g: torch.ones(2)), TypeError, "must return one number"),
+        (dict(step=lambda z, g: None), TypeError, "must return one number, not None"),
+        (dict(step=kflow.MaxDisplacement), TypeError, "step must be a rule"),
     ],
 )
-def test_what_is_no_kernel_and_no_rule_is_refused_by_name(data, change, error, says):
+def test_kernels_rules_and_batches_that_are_not_valid_are_refused_by_name(
+    data, change, error, says
+):
     with pytest.raises(error, match=says):
         flow(**change).run(*data, 2, seed())
 
 
 @pytest.mark.wrong_types
-def test_a_group_that_is_none_of_torch_is_refused(data):
+def test_a_group_that_is_not_torch_s_is_refused(data):
     with pytest.raises(TypeError, match="group must be what shards.joined"):
         flow().run(*data, 2, seed(), group=3)

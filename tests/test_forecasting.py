@@ -236,27 +236,72 @@ def test_a_fitted_map_does_not_change_with_what_it_was_given():
     np.testing.assert_array_equal(found.forecast(3), before)
 
 
-def test_dates_are_the_same_in_any_unit_and_not_mixed_with_numbers():
-    seconds = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 93).round(3))
-    days = (seconds * 1e3).round().astype("int64").astype("datetime64[ms]")
-    values = np.sin(seconds / 3)
-    plain = OneStepMap(QUICK, delays=3).fit(values[:90], times=seconds[:90])
-    dated = OneStepMap(QUICK, delays=3).fit(values[:90], times=days[:90])
-    expected = plain.forecast(times=seconds[90:])
-    np.testing.assert_allclose(expected, values[90:], atol=0.1)
-    later = days[90:]
-    for times in (later, later.astype("datetime64[ns]"), later.tolist(), pd.DatetimeIndex(later)):
-        np.testing.assert_allclose(dated.forecast(times=times), expected, atol=1e-6)
-    for times, says in [
-        (seconds[90:], "times must be dates, as in fit, not numbers"),
-        ([pd.NaT], "NaT"),
-        (later.astype("datetime64[ns]").tolist()[:0], "must be"),
-        (pd.DatetimeIndex(later).tz_localize("UTC"), "without a time zone"),
-        (days[:3], "must follow those of fit"),
-    ]:
-        with pytest.raises((TypeError, ValueError), match=says):
-            dated.forecast(times=times)
+SECONDS = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 93).round(3))
+VALUES = np.sin(SECONDS / 3)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What a map forecasts whose times are numbers."""
+    plain = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=SECONDS[:90])
+    found = plain.forecast(times=SECONDS[90:])
+    np.testing.assert_allclose(found, VALUES[90:], atol=0.1)
+    return found
+
+
+def since(start, unit="ms"):
+    return np.datetime64(start, unit) + (SECONDS * 1e3).round().astype("timedelta64[ms]")
+
+
+@pytest.mark.parametrize("start", ["1970-01-01", "2024-02-29", "1502-01-01"])
+def test_dates_are_the_same_in_any_unit_and_century(start, expected):
+    days = since(start)
+    found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=days[:90])
+    others = [] if start < "1678" else [days.astype("datetime64[ns]"), pd.DatetimeIndex(days)]
+    for times in (days, days.astype("datetime64[us]"), days.tolist(), *others):
+        np.testing.assert_allclose(found.forecast(times=times[90:]), expected, atol=1e-6)
+
+
+def test_dates_keep_their_digits():
+    start = np.datetime64("2024-02-29", "ns")
+    for times in ((found := start + 100 * np.arange(50)), [pd.Timestamp(each) for each in found]):
+        gaps = np.diff(OneStepMap(LinearRegression()).fit(wave(50), times=times).times_)
+        np.testing.assert_allclose(gaps, 1e-7, rtol=1e-6)
+
+
+def test_durations_are_the_same_in_any_unit(expected):
+    passed = (SECONDS * 1e3).round().astype("timedelta64[ms]")
+    found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=passed[:90])
+    for unit in ("ms", "us", "ns"):
+        later = passed[90:].astype(f"timedelta64[{unit}]")
+        np.testing.assert_allclose(found.forecast(times=later), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        (SECONDS[90:], "times must be dates, as in fit, not numbers"),
+        ([pd.NaT], "times holds NaT"),
+        (np.ma.masked_array(since("2024-02-29")[90:], [0, 1, 0]), "a masked date"),
+        ([], "k > 0, those to forecast"),
+        (pd.DatetimeIndex(since("2024-02-29")[90:]).tz_localize("UTC"), "without a time zone"),
+        ([since("2024-02-29")[90].tolist(), 3e20], "not both"),
+        (since("2024-02-29")[:3], r"which end at 2024-02-29T00:01:\d\d\.\d+; the first is 2024"),
+    ],
+)
+def test_times_that_do_not_fit_those_of_the_fit_are_refused(times, says):
+    found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=since("2024-02-29")[:90])
+    with pytest.raises((TypeError, ValueError), match=says):
+        found.forecast(times=times)
+
+
+def test_masked_times_a_horizon_and_other_variables_are_refused():
+    masked = np.ma.masked_array(SECONDS, np.arange(93) == 10)
+    with pytest.raises(ValueError, match="times must be finite, not nan"):
+        OneStepMap(QUICK).fit(VALUES, times=masked)
+    with pytest.raises(TypeError, match="dates or durations"):
+        OneStepMap(QUICK).fit(since("2024-02-29"))
     with pytest.raises(ValueError, match="no horizon"):
-        dated.forecast(3, times=later)
+        OneStepMap(QUICK).fit(VALUES[:90], SECONDS[:90]).forecast(3, times=SECONDS[90:])
     with pytest.raises(ValueError, match="must have 1 variables"):
         OneStepMap(QUICK, delays=3).fit(wave()).predict(np.ones((20, 2)))

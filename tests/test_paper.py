@@ -153,7 +153,7 @@ def test_the_draws_of_ten_are_kept_with_the_record_that_they_belong_to(few, tmp_
 def test_the_cost_follows_from_the_seconds_of_the_records(tmp_path):
     settings = asdict(experiments.EXPERIMENTS["mnist"]) | {"layers": 4000, "s": 1.0}
     record = {"settings": settings, "seconds_moving": 990.0, "hardware": "2 threads"}
-    record |= {"seconds_observing": 10.0, "commit": "?", "by_layer": {}}
+    record |= {"seconds_observing": 10.0, "arithmetic": "float32", "commit": "?", "by_layer": {}}
     (tmp_path / paper.RECORDS).mkdir(parents=True)
     (tmp_path / paper.RECORDS / "mnist.json").write_text(json.dumps(record))
     assert paper.cost(14_400, tmp_path) == "about 60.0 minutes on 2 threads"

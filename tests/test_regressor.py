@@ -363,8 +363,13 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(friedman, monkeypatch):
 def test_columns_and_labels_whose_squares_underflow_count_as_any_other(friedman, fitted):
     x, x_test, y, _ = friedman
     small = np.array([1, 1, 1, 1e-200, *np.ones(6)])
-    model = kflow.KernelFlowRegressor(**QUICK).fit(x * small, y * 1e-200)
-    np.testing.assert_allclose(model.predict(x_test * small) * 1e200, fitted.predict(x_test), 1e-6)
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x * small, y * 1e-90)
+    mean, covariance = model.predict(x_test * small, return_cov=True)
+    np.testing.assert_allclose(mean * 1e90, fitted.predict(x_test), 1e-6)
+    expected = fitted.predict(x_test, return_cov=True)[1]
+    np.testing.assert_allclose(covariance * 1e180, expected, 1e-4, 1e-6)
+    with pytest.raises(ValueError, match="y varies by .*e-200, too little to be squared"):
+        model.fit(x, y * 1e-200)  # its variance is 0
 
 
 def test_rows_that_predict_are_named_and_saved(friedman, tmp_path):
@@ -377,41 +382,61 @@ def test_rows_that_predict_are_named_and_saved(friedman, tmp_path):
         assert left.std() < y.std() / 2  # other rows would leave more than all of it
 
 
-def test_a_loaded_model_asks_for_the_parameters_that_no_file_holds(friedman, tmp_path):
+def test_rows_stay_in_order_where_a_part_of_them_calibrates(friedman, monkeypatch):
+    monkeypatch.setattr("kflow.estimators.regressor.CALIBRATED", 100)
     x, _, y, _ = friedman
-    model = kflow.KernelFlowRegressor(kflow.Gaussian(2.0), n_fine=np.int64(50), steps=2).fit(x, y)
-    model.save(tmp_path / "model")
-    loaded = kflow.KernelFlowRegressor.load(tmp_path / "model")
+    model = kflow.KernelFlowRegressor(**QUICK).fit(x, y)
+    assert (y - model.loo_predictions_).std() < y.std() / 2
+    np.testing.assert_array_equal(model.interp_indices_, np.arange(len(y)))
+
+
+def test_a_fit_leaves_nothing_of_the_one_before(friedman):
+    x, _, y, _ = friedman
+    model = kflow.KernelFlowRegressor(steps=2).fit(x, y)
+    assert len(model.bandwidths_) == x.shape[1]
+    model.set_params(kernel=kflow.Gaussian(2.0)).fit(x[:, :2], y)
+    assert not hasattr(model, "bandwidths_")
+
+
+def test_a_loaded_model_asks_for_the_parameters_that_could_not_be_saved(friedman, tmp_path):
+    x, _, y, _ = friedman
+    settings = dict(n_fine=np.int64(50), steps=2, device=torch.device("cpu"))
+    model = loaded = kflow.KernelFlowRegressor(kflow.Gaussian(2.0), **settings).fit(x, y)
+    for _ in range(2):
+        loaded.save(tmp_path / "model")
+        loaded = kflow.KernelFlowRegressor.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-9)
     assert loaded.n_fine == 50
-    with pytest.raises(TypeError, match=r"Gaussian\(gamma=2.0\), which was not saved"):
+    with pytest.raises(TypeError, match=r"<Gaussian\(gamma=2.0\), which was not saved"):
         clone(loaded).fit(x, y)
     assert loaded.set_params(kernel=kflow.Gaussian(2.0)).fit(x, y).score(x, y) == model.score(x, y)
 
 
-def test_a_path_that_is_a_folder_or_none_is_refused_and_nothing_is_left(fitted, tmp_path):
+def test_a_path_that_is_no_file_s_is_refused_and_nothing_is_left(fitted, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="choose another path"):
         fitted.save(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    with pytest.raises(TypeError, match="path must be the path of a file"):
-        fitted.save(io.BytesIO())
+    for path in (io.BytesIO(), ""):
+        with pytest.raises(TypeError, match="path must be the path of a file"):
+            fitted.save(path)
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
         (dict(kernel=kflow.Gaussian), TypeError, "not the class"),
-        (dict(kernel=lambda a, b: -a @ b.T), ValueError, "that of a kernel is positive"),
+        (dict(kernel=lambda a, b: -a @ b.T), ValueError, "it must be positive and finite"),
         (dict(kernel=lambda a, b: (a @ b.T)[:1]), ValueError, "a matrix of 200 x 200"),
         (dict(kernel=lambda a, b: (a @ b.T).numpy()), TypeError, "must return a torch.Tensor"),
         (dict(ard="no"), TypeError, "ard must be True or False, not 'no'"),
         (dict(refit_nugget=2), TypeError, "refit_nugget must be True or False"),
         (dict(normalize_y="no"), TypeError, "normalize_y must be True or False"),
         (dict(criterion=None), ValueError, "criterion must be one of"),
+        (dict(criterion=LeaveOneOut), ValueError, "criterion must be one of"),
     ],
 )
-def test_settings_that_are_none_are_refused_by_name(friedman, settings, error, says):
+def test_settings_that_are_not_valid_are_refused_by_name(friedman, settings, error, says):
     with pytest.raises(error, match=re.escape(says)):
         kflow.KernelFlowRegressor(**settings).fit(friedman[0], friedman[2])
 
@@ -421,10 +446,16 @@ def test_dates_are_no_numbers(friedman):
     for change in (
         (x.astype("datetime64[s]"), y),
         (x, y.astype("timedelta64[s]")),
+        ([[day] for day in y.astype("datetime64[s]")], y),
+        ([[day] for day in y.astype("datetime64[s]").tolist()], y),
         (pd.DataFrame(x).assign(since=pd.to_timedelta(x[:, 1], "s")), y),
     ):
         with pytest.raises(ValueError, match="days since the first"):
             kflow.KernelFlowRegressor().fit(*change)
+
+
+def test_what_cannot_be_drawn_or_fitted_is_refused(friedman):
+    x, _, y, _ = friedman
     with pytest.raises(ValueError, match="n_samples must be at least 1"):
         kflow.KernelFlowRegressor(steps=2).fit(x, y).sample(x[:2], n_samples=0)
     with pytest.raises(NotFittedError):

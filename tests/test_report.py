@@ -26,11 +26,18 @@ def mnist(layers, errors):
     read |= {"within": 1.0, "between": 2.0}
     by_layer = {str(k): read for k in layers}
     facts = {"seconds_moving": 1.0, "seconds_observing": 1.0, "hardware": "one", "commit": "?"}
+    facts["arithmetic"] = "bf16 products, three halves"
     return {"settings": settings, "by_layer": by_layer, **facts}
 
 
 def mnist_run(layers, errors):
     return record.run_of("mnist", mnist(layers, errors), {})
+
+
+def test_a_run_says_in_which_arithmetic_its_points_were_moved():
+    assert mnist_run([0], (0.1,) * 4).arithmetic == "float32, moved by products of bfloat16"
+    numbers = mnist([0], (0.1,) * 4) | {"arithmetic": "float64"}
+    assert record.run_of("mnist", numbers, {}).arithmetic == "float64"
 
 
 def test_the_talks_numbers_are_written_once():

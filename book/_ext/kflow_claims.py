@@ -128,9 +128,10 @@ def scale_verdict(claim, large):
     """A claim about depth: run at the talk's size or not, and what a run costs."""
     if large and large.settings.layers >= claim["layers"]:
         return "shown at the talk's size"
-    reached = f" ({large.settings.layers} were)" if large else ""
     took = paper.cost(claim["layers"], RECORDS)
-    return f"not run to {claim['layers']} layers{reached}, which would take {took}"
+    if not large:
+        return f"not run: {claim['layers']} layers would take {took}"
+    return f"run to {large.settings.layers} of {claim['layers']} layers; all would take {took}"
 
 
 def paper_run(experiment):
@@ -161,12 +162,12 @@ def table_row(stage, table, row):
         return [*cells, *book_cells(stage, table, n)]
     (first, last), found = reached[0]
     mean = fmean(found)
-    if talk[1] <= mean <= talk[2]:
+    if n in table.get("no_verdict", []):
+        verdict = f"no verdict: {table['because']}"
+    elif talk[1] <= mean <= talk[2]:
         verdict = "agrees: within the talk's range"
     else:
         verdict = f"**differs**, {'below' if mean < talk[1] else 'above'} the talk's range"
-    if n in table.get("no_verdict", []):
-        verdict = f"no verdict: {table['because']}"
     verdict += f"; {(mean - talk[0]) / talk[3]:+.1f} of its standard deviations"
     if [first, last] != table["layers"]:
         verdict = f"not run to layer {table['layers'][1]}; at layers {first} to {last}: {verdict}"

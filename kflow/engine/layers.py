@@ -11,14 +11,6 @@ from kflow.engine import memory, sealed
 from kflow.engine.transport import Layer
 
 
-class MemoryLayers(list):
-    """Layers in memory, in order."""
-
-    def truncate(self, n: int):
-        """Forget the layers from n on."""
-        del self[n:]
-
-
 class FolderLayers:
     """Layers in a folder, one safetensors file each; of several ranks one writes."""
 
@@ -75,7 +67,7 @@ class FolderLayers:
 
 
 def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype, writes=True):
-    """The store that `keep_layers` asks for: None, memory (True) or a folder (a path).
+    """The store that `keep_layers` asks for: None, a list in memory (True) or a folder (a path).
 
     Raises ValueError, with the bytes needed, where they would not fit.
     """
@@ -86,7 +78,7 @@ def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype,
     needed = layers * 2 * n_fine * width * dtype.itemsize
     if keep_layers is True:
         _refuse_above(needed, memory.free(), layers, "memory", "pass a folder as keep_layers")
-        return MemoryLayers()
+        return []
     folder = Path(keep_layers)
     existing = next(p for p in [folder, *folder.absolute().parents] if p.exists())
     free = shutil.disk_usage(existing).free

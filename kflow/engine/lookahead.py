@@ -194,12 +194,10 @@ class Games:
         wide = checks.wide(z)
         played = game.play(flow.kernel, wide, y, flow.n_fine // 2, flow.nugget, strict)
         g = -played.gradient
-        eps = torch.as_tensor(self._eps(wide, g), dtype=g.dtype, device=g.device)
-        if eps.numel() != 1:
-            raise ValueError(
-                f"the step rule must return one number, not a tensor of shape {checks.shape(eps)}"
-            )
-        eps = eps.reshape(())
+        eps = self._eps(wide, g)
+        if not isinstance(eps, float | int | Tensor) or torch.as_tensor(eps).numel() != 1:
+            raise TypeError(f"the step rule must return one number, not {eps!r}")
+        eps = torch.as_tensor(eps, dtype=g.dtype, device=g.device).reshape(())
         c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
         layer = Layer(z, c.to(z))

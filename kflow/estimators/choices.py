@@ -41,7 +41,7 @@ def kernel(chosen, ard: bool, n_features: int):
 
 def criterion(chosen, n_fine: int | None):
     """The criterion of that name with batches of n_fine, or the one that was given itself."""
-    if not isinstance(chosen, str) and callable(chosen):
+    if callable(chosen) and not isinstance(chosen, type):
         return chosen
     checks.choice("criterion", chosen, CRITERIA)
     return CRITERIA[chosen](n_fine=BATCH if n_fine is None else n_fine)

@@ -1,5 +1,6 @@
 """What both estimators ask of their data: finite numbers, a seed, tensors where they compute."""
 
+import datetime
 import functools
 from collections.abc import Callable
 from numbers import Integral
@@ -14,19 +15,20 @@ with checks.extra("sklearn"):
     from sklearn.utils.validation import validate_data
 
 REAL = (np.float64, np.float32)
+DATES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
 
 def all_or_nothing(fit: Callable) -> Callable:
-    """A `fit` that leaves the estimator as it was where it fails, or is interrupted."""
+    """A `fit` that starts from the parameters alone, and changes nothing where it does not end."""
 
     @functools.wraps(fit)
     def careful(self, *arguments, **named):
-        before = dict(vars(self))
+        before = vars(self)
+        self.__dict__ = {name: value for name, value in before.items() if name[-1] != "_"}
         try:
             return fit(self, *arguments, **named)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+        except BaseException:  # an interruption, too
+            self.__dict__ = before
             raise
 
     return careful
@@ -86,8 +88,13 @@ def _numbers_alone(X):  # noqa: N803
 
 
 def _no_dates(name: str, values):
-    if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M"):
-        raise ValueError(f"{name} holds dates; turn them into numbers, days since the first, say")
+    values = np.asarray(values) if isinstance(values, list | tuple) else values
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    first = values.flat[0] if kind == "O" and getattr(values, "size", 0) else None
+    if kind in ("m", "M") or isinstance(first, DATES):
+        raise ValueError(
+            f"{name} holds dates or durations; turn them into numbers, days since the first, say"
+        )
 
 
 def _are_numbers(column) -> bool:
@@ -131,7 +138,7 @@ def seeded(random_state) -> torch.Generator:
     return torch.Generator().manual_seed(int(random_state))
 
 
-def tensor(values: np.ndarray, device: str) -> torch.Tensor:
+def tensor(values: np.ndarray, device: str | torch.device) -> torch.Tensor:
     """The values where the estimator computes; in float32 on a device that has no float64."""
     place = checks.device(device)
     dtype = torch.float32 if place.type == "mps" else None

@@ -23,14 +23,14 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     standardised; those that are constant are left out.
 
     kernel is "matern52", "matern32", "gaussian" or "rational_quadratic", with a bandwidth for each
-    feature (ard=True) or one for all (better below some ten rows for each feature, where error bars
-    are too short otherwise); or a kernel of `kflow.learning`, which learns, or any other,
-    which is taken as it is; they see standardised features. criterion is "likelihood", "loo" (leave
-    one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw n_fine
-    points at each of the steps (None: 400). nugget is "learn" or a number, relative to k(x, x) = 1;
-    with refit_nugget the learned one is chosen anew in the end by leaving one out. All points
-    predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None. Rows have
-    no weights.
+    feature (ard=True) or one for all (take it with fewer than about ten rows for each feature: the
+    error bars are too short otherwise); or a kernel of `kflow.learning`, which learns; or any
+    other, which is taken as it is. They see standardised features. criterion is "likelihood", "loo"
+    (leave one out), "rho", "half", "kfold" or an object of `kflow.learning`; the named ones draw
+    n_fine points at each of the steps (None: 400). nugget is "learn" or a number, relative to
+    k(x, x) = 1; with refit_nugget the learned one is chosen anew in the end by leaving one out. All
+    points predict; with n_interp so many, drawn. random_state is a seed, a RandomState, or None.
+    There is no sample_weight.
     """
 
     _parts, _restore = storage.parts_of_regressor, storage.restore_regressor
@@ -82,12 +82,12 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         x, labels = self._points(X), self._tensor((y - self.y_mean_) / self.y_scale_)
         self._learn(x, labels, rng)
         kept = self._kept(labels, rng)
+        part, kept = kept[:CALIBRATED].sort().values, kept.sort().values
         self.interp_indices_ = kept.cpu().numpy()
-        x, labels = x[kept], labels[kept]
-        part = slice(CALIBRATED)
         self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
-        if len(x) > CALIBRATED:  # that part has calibrated the amplitude
+        if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
+            x, labels = x[kept], labels[kept]
             self.posterior_ = condition(self.kernel_, x, labels, self.nugget_, amplitude)
         self._describe()
         return self
@@ -121,7 +121,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     def loo_predictions_(self):
         """The prediction of each label from all others, (n,) or (n, outputs).
 
-        The labels are those of the rows `interp_indices_`: all, unless n_interp drew some.
+        They are those of the rows `interp_indices_`: of all, in order, unless n_interp drew some.
         """
         check_is_fitted(self)
         mean, _ = self.posterior_.leave_one_out()
@@ -139,6 +139,11 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         self.y_mean_, self.y_scale_ = np.zeros(y.shape[1]), np.ones(y.shape[1])
         if self.normalize_y:
             self.y_mean_, scale = inputs.spread(y)
+            least = np.where(scale > 0, scale, 1.0).min()
+            if least < 1 / checks.LARGEST_LABEL:
+                raise ValueError(
+                    f"y varies by {least:g}, too little to be squared; use other units"
+                )
             self.y_scale_ = np.where(scale > 0, scale, 1.0)
 
     def _learn(self, x, y, rng):

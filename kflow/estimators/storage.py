@@ -1,6 +1,7 @@
 """Fitted estimators as safetensors, with what is not a tensor as JSON in the file's header."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ NUMBERS = ("mean_", "scale_", "varies_", "y_mean_", "y_scale_")
 
 @dataclass(frozen=True)
 class NotSaved:
-    """In the place of a parameter that a file cannot hold: it does not matter until `fit`."""
+    """Stands in for a parameter that a file cannot hold, and that only `fit` needs."""
 
     was: str
 
@@ -41,17 +42,25 @@ class NotSaved:
         return f"<{self.was}, which was not saved with the model; give it by set_params>"
 
 
+def _plain(value):
+    """What JSON holds, or what says that it was not saved."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, torch.device):
+        value = str(value)
+    if isinstance(value, (*PLAIN, NotSaved)):
+        return value
+    return NotSaved(re.sub(" at 0x[0-9A-Fa-f]+", "", repr(value)))
+
+
 def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
     """Write a model beside and renamed, so that no half of one is ever read.
 
     Raises OSError where it cannot be written; what was there before is then intact.
     """
-    parameters = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in model.get_params(deep=False).items()
-    }
-    kept = {name: value for name, value in parameters.items() if isinstance(value, PLAIN)}
-    lost = {name: repr(value) for name, value in parameters.items() if name not in kept}
+    parameters = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    lost = {name: value.was for name, value in parameters.items() if isinstance(value, NotSaved)}
+    kept = {name: value for name, value in parameters.items() if name not in lost}
     header = {
         "format": FORMAT,
         "class": type(model).__name__,
@@ -86,7 +95,8 @@ def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
     if header.get("format") != FORMAT or header.get("class") != cls.__name__:
         found = header.get("class", "something else")
         raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
-    model = _known(path, lambda: cls(**header["parameters"] | _lost(header["not_saved"])))
+    lost = _known(path, lambda: {k: NotSaved(str(was)) for k, was in header["not_saved"].items()})
+    model = _known(path, lambda: cls(**header["parameters"] | lost))
     model.n_features_in_ = header.get("n_features_in_")
     most = max([1, *(value.numel() for value in tensors.values())])
     _known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
@@ -94,13 +104,9 @@ def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
 
 
 def _path(path) -> Path:
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or not Path(path).name:
         raise TypeError(f"path must be the path of a file, not {path!r}")
     return Path(path)
-
-
-def _lost(texts: dict[str, str]) -> dict[str, NotSaved]:
-    return {name: NotSaved(str(text)) for name, text in texts.items()}
 
 
 class Saved:

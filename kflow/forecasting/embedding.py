@@ -32,6 +32,8 @@ def floats(name: str, values) -> ndarray:
     try:
         if np.iscomplexobj(values):
             raise TypeError("complex numbers")
+        if getattr(values, "dtype", np.dtype(float)).kind in "mM":
+            raise TypeError("dates or durations")
         if np.ma.isMaskedArray(values):
             return np.ma.filled(values.astype(float), np.nan)
         return np.asarray(values, dtype=float)

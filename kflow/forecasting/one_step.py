@@ -5,6 +5,7 @@ import numpy as np
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
 from kflow.estimators.inputs import all_or_nothing
+from kflow.forecasting.clock import Clock
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 
 with checks.extra("sklearn"):
@@ -16,11 +17,12 @@ class OneStepMap(BaseEstimator):
     """Learn the next value from the last `delays` values, `gap` apart, and iterate that.
 
     regressor is any of scikit-learn's interface (None: KernelFlowRegressor()). With
-    difference=True it learns the change to the next value, as a series with a trend wants it. With
-    `times` in `fit` the time to the next value, and those between the values, are features too: for
-    irregular sampling. Times are numbers, or dates (seconds are then the unit).
+    difference=True it learns the change to the next value: for a series with a trend. With `times`
+    in `fit` the time to the next value, and those between the values, are features too: for
+    irregular sampling. Times are numbers, dates or durations; of the latter seconds are the unit.
 
-    Forecasts are of the mean; the fitted `regressor_` has error bars for one step ahead:
+    Forecasts are of the mean. For the value after each window of a regular series the fitted
+    `regressor_` has error bars, where it gives some:
     regressor_.predict(embed(series, delays, gap)[0], return_std=True, noise=True).
     """
 
@@ -36,17 +38,16 @@ class OneStepMap(BaseEstimator):
         checks.flag("difference", self.difference)
         self.series_ = as_series(series).copy()
         self._flat = np.ndim(series) == 1
-        self.times_, self._dates = None, False
+        self.times_ = None
         if times is not None:
-            times, self._dates = _numbers(times)
-            self.times_ = _increasing(times, len(self.series_)).copy()
+            self._clock = Clock.of(times)
+            self.times_ = _increasing(self._clock.read(times), len(self.series_)).copy()
         self._embedding, self._difference = (self.delays, self.gap), self.difference
         x, y = embed(self.series_, *self._embedding)
         self.window_ = window_of(*self._embedding)
-        if not (y != y[0]).any():
-            raise ValueError(
-                f"series is {y[0].tolist()} at all times, so there is nothing to learn"
-            )
+        if not (self.series_ != self.series_[0]).any():
+            value = self.series_[0].tolist()
+            raise ValueError(f"series is {value} at all times, so there is nothing to learn")
         if self.times_ is not None:
             x = np.hstack([x, self._time_gaps(self.times_)])
         if self._difference:
@@ -81,7 +82,7 @@ class OneStepMap(BaseEstimator):
                 f"last must hold at least {self.window_} values of {self.series_.shape[1]} "
                 f"variables, but its shape is {values.shape}"
             )
-        horizon, clock = self._clock(horizon, times, last)
+        horizon, clock = self._times(horizon, times, last)
         path = [values[..., -self.window_ + i, :] for i in range(self.window_)]
         for i in range(horizon):
             recent = np.stack(path[-self.window_ :], axis=-2)
@@ -107,7 +108,7 @@ class OneStepMap(BaseEstimator):
         places = [at + 1, *(at - i * gap for i in range(delays))]
         return np.stack([times[a] - times[b] for a, b in zip(places, places[1:], strict=False)], 1)
 
-    def _clock(self, horizon, times, last):
+    def _times(self, horizon, times, last):
         if self.times_ is None:
             if times is not None:
                 raise ValueError("times were not given to fit, so forecast takes a horizon")
@@ -118,17 +119,15 @@ class OneStepMap(BaseEstimator):
                 "a map that was fitted with times forecasts its own series, at `times`, with no "
                 "horizon"
             )
-        later, dates = _numbers(times)
-        if dates != self._dates:
-            words = {True: "dates", False: "numbers"}
-            raise TypeError(f"times must be {words[self._dates]}, as in fit, not {words[dates]}")
+        later = self._clock.read(times)
         if later.ndim != 1 or not later.size:
             raise ValueError(f"times must be (k,), k > 0, those to forecast, not {later.shape}")
         _increasing(later, len(later))
         if later[0] <= self.times_[-1]:
+            last = self._clock.shown(self.times_[-1])
             raise ValueError(
-                f"times must follow those of fit, which end at {self.times_[-1]:g}; the first is "
-                f"{later[0]:g}"
+                f"times must follow those of fit, which end at {last}; the first is "
+                f"{self._clock.shown(later[0])}"
             )
         return len(later), np.concatenate([self.times_[-self.window_ :], later])
 
@@ -148,28 +147,6 @@ def _states(last):
         as_series(values.reshape(-1, values.shape[-1]), "last")
         return values
     return as_series(values, "last")
-
-
-def _numbers(times) -> tuple[np.ndarray, bool]:
-    """Times as numbers, and whether they were dates: then seconds since 1970."""
-    found = np.asarray(times)
-    if found.dtype == object and found.size:
-        first = found.flat[0]
-        if getattr(first, "tzinfo", None) is not None:
-            raise TypeError(
-                f"times must be without a time zone, not {first!r}: convert them to UTC"
-            )
-        if any(hasattr(time, "isoformat") and time != time for time in found.flat):
-            raise ValueError("times holds NaT, which is no date; leave it out")
-        if hasattr(first, "isoformat"):
-            found = found.astype("datetime64[ns]")
-    if found.dtype.kind != "M":
-        return floats("times", found), False
-    if np.isnat(found).any():
-        raise ValueError("times holds NaT, which is no date; leave it out")
-    whole = found.astype("datetime64[s]")
-    rest = (found - whole) / np.timedelta64(1, "s")
-    return whole.astype(np.int64) + rest, True
 
 
 def _increasing(times, n):

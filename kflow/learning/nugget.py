@@ -31,11 +31,11 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
         raise ValueError("the labels are constant, so no nugget can be learned from them")
     with torch.no_grad():
         gram = gram_of(kernel, x)
+        unit = float(gram.diagonal().mean())
+        if not 0 < unit < math.inf:
+            raise ValueError(f"k(x, x) is {unit:g} on average; it must be positive and finite")
         values, vectors = torch.linalg.eigh(gram)
         values = values.clamp_min_(0)
-        unit = float(gram.diagonal().mean())
-        if not unit > 0:
-            raise ValueError(f"k(x, x) is {unit:g} on average; that of a kernel is positive")
         curve = _Curve(values, vectors.mT @ y, vectors, loss)
         grid = [unit * SMALLEST * (LARGEST / SMALLEST) ** (i / 36) for i in range(37)]
         losses = [curve(nugget) for nugget in grid]

@@ -89,7 +89,7 @@ def run_of(name: str, numbers: Mapping, arrays: Mapping[str, np.ndarray]) -> Run
             rule_of(numbers),
             float(numbers["seconds_moving"]),
             float(numbers["seconds_observing"]),
-            ARITHMETIC.get(found := str(numbers.get("arithmetic", "float32")), found),
+            _arithmetic(numbers),
             str(numbers["hardware"]),
             str(numbers["commit"]),
             {k: _reading(found) for k, found in by_layer},
@@ -100,6 +100,11 @@ def run_of(name: str, numbers: Mapping, arrays: Mapping[str, np.ndarray]) -> Run
         raise ValueError(
             f"the record {name}.json cannot be read: {lacks}; make it again, make paper ONLY={name}"
         ) from None
+
+
+def _arithmetic(numbers: Mapping) -> str:
+    said = str(numbers["arithmetic"])
+    return ARITHMETIC.get(said, said)
 
 
 def _settings(saved: Mapping) -> Experiment:
