@@ -2,7 +2,8 @@
 
 `python -m kflow.paper losses` makes them, one after the other, and keeps each in
 book/records/paper/losses.json as soon as it is measured; "losses-12000" is the same with 12000
-points, for a GPU. Points and those that are held out are training images: no test image is read.
+points, some seven hours of a core. Points and those that are held out are training images: no test
+image is read.
 """
 
 import json
