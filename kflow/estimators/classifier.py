@@ -7,7 +7,7 @@ import torch
 
 from kflow import checks
 from kflow.classify import draw_per_class
-from kflow.estimators import inputs, storage
+from kflow.estimators import inputs, parts, storage
 from kflow.estimators.pairs import tell_apart
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian
@@ -53,7 +53,7 @@ class KernelFlowClassifier(
     sklearn.calibration.CalibratedClassifierCV makes some of it.
     """
 
-    _parts, _restore = storage.parts_of_classifier, storage.restore_classifier
+    _parts, _restore = parts.of_classifier, parts.restore_classifier
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import torch
 
 from kflow import checks
 from kflow.engine import memory
-from kflow.estimators import choices, inputs, storage
+from kflow.estimators import choices, inputs, parts, storage
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
 with checks.extra("sklearn"):
@@ -33,7 +33,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     There is no sample_weight.
     """
 
-    _parts, _restore = storage.parts_of_regressor, storage.restore_regressor
+    _parts, _restore = parts.of_regressor, parts.restore_regressor
 
     def __init__(
         self,
