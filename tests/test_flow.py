@@ -421,3 +421,17 @@ def test_kernels_rules_and_batches_that_are_not_valid_are_refused_by_name(
 def test_a_group_that_is_not_torch_s_is_refused(data):
     with pytest.raises(TypeError, match="group must be what shards.joined"):
         flow().run(*data, 2, seed(), group=3)
+
+
+@pytest.mark.parametrize("shift", [500.0, 1e6])
+def test_a_kernel_that_may_see_the_origin_is_right_or_refused_far_from_it(data, shift):
+    x, y = data
+    learned = kflow.learning.Isotropic(kflow.Gaussian, 1.5).freeze()
+    expected = flow().run(x, y, 5, seed()).points
+    moved = flow(kernel=learned).run(x + shift, y, 5, seed()).points
+    assert motion_error(moved - shift, expected, x) < 1e-13 * shift + 1e-9
+    with pytest.raises(ValueError, match="column 0 of x lies more than 32 times its range"):
+        flow(kernel=learned, precision="float32").run(x + shift, y, 5, seed())
+    still = x.clone()
+    still[:, 0] = shift  # what all agree in is no range
+    flow(kernel=learned, precision="float32").run(still, y, 5, seed())

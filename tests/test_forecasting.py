@@ -301,6 +301,8 @@ def test_masked_times_a_horizon_and_other_variables_are_refused():
         OneStepMap(QUICK).fit(VALUES, times=masked)
     with pytest.raises(TypeError, match="dates or durations"):
         OneStepMap(QUICK).fit(since("2024-02-29"))
+    with pytest.raises(TypeError, match="dates or durations"):
+        OneStepMap(QUICK).fit(list(since("2024-02-29")))
     with pytest.raises(ValueError, match="no horizon"):
         OneStepMap(QUICK).fit(VALUES[:90], SECONDS[:90]).forecast(3, times=SECONDS[90:])
     with pytest.raises(ValueError, match="must have 1 variables"):

@@ -13,6 +13,7 @@ from kflow.kernels import Radial, squared_distances
 BANDWIDTHS = {"float64": 1e4, "float32": 32.0, "mixed": 16.0}
 MOST = 2000  # points that are compared with each other
 NEGLIGIBLE = 1e-6  # a kernel below it lets no point feel another
+RANGES = 32  # of a column, from the origin to its farthest point
 
 
 def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
@@ -36,6 +37,24 @@ def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
         f"to another to feel it, and {precision} cannot tell their distance; {cure}, or a larger "
         f"gamma"
     )
+
+
+def check_origin(cloud: Cloud, precision: str, shards: Shards):
+    """Raise ValueError where float32 rounds positions that the origin is too far from.
+
+    Only a radial kernel is shown the points from a centre; another may depend on the origin.
+    """
+    if precision == "float64" or not len(cloud):
+        far = torch.zeros(cloud.points.shape[1], dtype=torch.bool, device=cloud.points.device)
+    else:
+        low, high = cloud.points.aminmax(dim=0)
+        far = (low < high) & (torch.maximum(-low, high) > RANGES * (high - low))
+    if (far := shards.any(far)).any():
+        raise ValueError(
+            f"column {int(far.nonzero()[0])} of x lies more than {RANGES} times its range from the "
+            f'origin, where {precision} would round the motion; take precision="float64", or '
+            "subtract a centre, or give a kernel of kflow.kernels, which does not see the origin"
+        )
 
 
 def _felt(points, reach, most: float, kernel: Radial) -> int | None:

@@ -119,9 +119,11 @@ class Run:
         self.frame = Frame.of(x, dtype, isinstance(flow.kernel, Radial), self.shards)
         self.state = Moving(self.frame.take(x), self.frame.take(task.carried), task.rng.get_state())
         training, carried = self.state.training, self.state.carried
+        held = "mixed" if self.mixed else str(dtype).removeprefix("torch.")
         if isinstance(flow.kernel, Radial):
-            held = "mixed" if self.mixed else str(dtype).removeprefix("torch.")
             reach.check(training, flow.kernel, held, self.shards)
+        else:
+            reach.check_origin(training, held, self.shards)
         labels = checks.wide(task.y.detach())
         self.games = Games(flow, (training, carried), labels, task.rng, self.shards, self.mixed)
         width = training.points.shape[1]

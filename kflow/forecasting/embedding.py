@@ -32,11 +32,10 @@ def floats(name: str, values) -> ndarray:
     try:
         if np.iscomplexobj(values):
             raise TypeError("complex numbers")
-        if getattr(values, "dtype", np.dtype(float)).kind in "mM":
+        found = np.ma.asarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+        if found.dtype.kind in "mM":
             raise TypeError("dates or durations")
-        if np.ma.isMaskedArray(values):
-            return np.ma.filled(values.astype(float), np.nan)
-        return np.asarray(values, dtype=float)
+        return np.ma.filled(found.astype(float), np.nan)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(
             f"{name} must be an array of numbers, not {type(values)}: {error}"
