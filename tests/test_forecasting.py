@@ -307,3 +307,58 @@ def test_masked_times_a_horizon_and_other_variables_are_refused():
         OneStepMap(QUICK).fit(VALUES[:90], SECONDS[:90]).forecast(3, times=SECONDS[90:])
     with pytest.raises(ValueError, match="must have 1 variables"):
         OneStepMap(QUICK, delays=3).fit(wave()).predict(np.ones((20, 2)))
+
+
+def test_draws_of_one_step_have_the_mean_and_the_error_bars():
+    series = lorenz63().series(300, seed=0)
+    learned = OneStepMap(QUICK, delays=2, difference=True).fit(series[:200])
+    starts = np.stack([series[i - 2 : i] for i in (210, 240, 270)])
+    draws = learned.sample(1, 4000, last=starts)
+    assert draws.shape == (4000, 3, 1, 3)
+    mean, std = learned.predict(series, return_std=True)
+    assert mean.shape == std.shape == (298, 3)
+    at = np.array([208, 238, 268])  # of the windows that end before 210, 240, 270
+    np.testing.assert_allclose(draws.std(0)[:, 0], std[at], rtol=0.05)
+    np.testing.assert_allclose((draws.mean(0)[:, 0] - mean[at]) / std[at], 0, atol=0.06)
+    np.testing.assert_allclose(learned.forecast(1, last=starts)[:, 0], mean[at])
+
+
+def test_draws_do_not_depend_on_how_many_are_made_at_a_time(monkeypatch):
+    series = logistic().series(60, seed=0)[:, 0]
+    learned = OneStepMap(QUICK).fit(series)
+    many = learned.sample(12, 40, random_state=3)
+    assert many.shape == (40, 12)
+    monkeypatch.setattr("kflow.forecasting.paths.BYTES", 1)
+    again = learned.sample(12, 40, random_state=3)
+    np.testing.assert_allclose(again[:, :3], many[:, :3], rtol=1e-4)  # chaos magnifies rounding
+    assert (learned.sample(12, 40, random_state=4) != many).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_intervals_of_forecasts_hold_about_what_they_say(noise):
+    """Lorenz 96, 400 values: with single rows left out, and steps apart, it was 0.12 and 0.05."""
+    system = lorenz96()
+    series = system.series(700, seed=0)
+    series += noise * series.std(0) * np.random.default_rng(0).normal(size=series.shape)
+    learned = OneStepMap(kflow.KernelFlowRegressor("gaussian", n_fine=150, steps=60))
+    learned.fit(series[:400])
+    starts = range(401, 680, 14)
+    draws = learned.sample(15, 60, last=np.stack([series[i - 1 : i] for i in starts]))
+    truth = np.stack([series[i : i + 15] for i in starts])
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    covered = ((low <= truth) & (truth <= high)).mean((0, 2))
+    assert 0.6 < covered.min() and covered.max() < 0.99
+
+
+def test_draws_at_irregular_dates_and_what_cannot_be_drawn():
+    dates = since("2024-02-29")
+    learned = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=dates[:90])
+    assert learned.sample(n_samples=5, times=dates[90:]).shape[:2] == (5, 3)
+    with pytest.raises(TypeError, match="LinearRegression has no error bars"):
+        OneStepMap(LinearRegression()).fit(wave()).sample(3)
+    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+        OneStepMap(QUICK).fit(wave()).sample(3, 0)
+    with pytest.raises(ValueError, match="horizon must be at least 1"):
+        OneStepMap(QUICK).fit(wave()).sample(0)
+    with pytest.raises(TypeError, match="return_std"):
+        OneStepMap(QUICK).fit(wave()).predict(wave(), return_std="yes")

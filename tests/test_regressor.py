@@ -462,3 +462,40 @@ def test_what_cannot_be_drawn_or_fitted_is_refused(friedman):
         kflow.KernelFlowRegressor().sample(x)
     with pytest.raises(ValueError, match="0 sample"):
         kflow.KernelFlowRegressor().fit(x[:0], y[:0])
+
+
+def test_error_bars_of_groups_are_those_of_new_groups(tmp_path):
+    """Ten sites, twelve samples of each: a new site is not like the other samples of an old one."""
+    rng = np.random.default_rng(0)
+    at, new = rng.normal(size=(10, 3)), rng.normal(size=(200, 3))
+    sites = np.repeat(np.arange(10), 12)
+    x = at[sites] + 0.02 * rng.normal(size=(120, 3))
+    truth = lambda x: np.sin(3 * x[:, 0]) + x[:, 1] * x[:, 2]  # noqa: E731
+    alone = kflow.KernelFlowRegressor(ard=False, steps=60).fit(x, truth(x))
+    together = kflow.KernelFlowRegressor(ard=False, steps=60).fit(x, truth(x), groups=sites)
+    np.testing.assert_allclose(alone.predict(new), together.predict(new))
+    held = []
+    for model in (alone, together):
+        mean, std = model.predict(new, return_std=True)
+        held.append((np.abs(mean - truth(new)) < 1.645 * std).mean())
+    assert held[0] < 0.3 and 0.6 < held[1]
+    together.save(tmp_path / "model.safetensors")
+    loaded = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+    np.testing.assert_allclose(loaded.predict(new, return_std=True)[1], std)
+    names = [f"site {site}" for site in sites]
+    again = kflow.KernelFlowRegressor(ard=False, steps=60).fit(x, truth(x), groups=names)
+    np.testing.assert_allclose(again.predict(new, return_std=True)[1], std)
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ([1, 2], r"groups must be \(200,\), one for each row, not \(2,\)"),
+        (["a"] * 200, "groups must name two or more, not 'a' alone"),
+        ([np.nan] + [1.0, 2.0] * 99 + [1.0], "groups has NaN in row 0"),
+        ([None, "a"] * 100, "all numbers or all words"),
+    ],
+)
+def test_groups_that_are_none_are_refused(friedman, groups, says):
+    with pytest.raises(ValueError, match=says):
+        kflow.KernelFlowRegressor(steps=5).fit(friedman[0], friedman[2], groups=groups)

@@ -130,6 +130,26 @@ def spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, unit * np.sqrt(np.square((values - mean) / unit).mean(0))
 
 
+def groups(given, n: int) -> np.ndarray | None:
+    """Which group each of n rows is of, as numbers; ValueError where there are not two groups."""
+    if given is None:
+        return None
+    found = np.asarray(given)
+    if found.shape != (n,):
+        raise ValueError(f"groups must be ({n},), one for each row, not {found.shape}")
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        raise ValueError(f"groups has NaN in row {int(np.isnan(found).argmax())}; name its group")
+    try:
+        names, found = np.unique(found, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"groups must be all numbers or all words: {error}") from None
+    if len(names) < 2:
+        raise ValueError(
+            f"groups must name two or more, not {str(names[0])!r} alone: each is left out in turn"
+        )
+    return found
+
+
 def seeded(random_state) -> torch.Generator:
     """A generator from what scikit-learn takes: a number, a RandomState, or None for no seed."""
     if not isinstance(random_state, Integral):

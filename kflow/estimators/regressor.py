@@ -65,12 +65,17 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
 
     @inputs.all_or_nothing
     @torch.inference_mode(False)  # it learns by gradients, whatever is set around it
-    def fit(self, X, y):  # noqa: N803, scikit-learn's names
-        """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input."""
+    def fit(self, X, y, groups=None):  # noqa: N803, scikit-learn's names
+        """Learn from X (n, features) and y, (n,) or (n, outputs); ValueError on bad input.
+
+        The error bars are as long as the errors where each row is left out. Where rows resemble
+        those of their own group more than new ones (neighbours in time, samples of one site) that
+        is too short: with groups, (n,), the rows of a group are left out together.
+        """
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
         for name in ("ard", "refit_nugget", "normalize_y"):
             checks.flag(name, getattr(self, name))
-        y = inputs.floats(y)
+        y, groups = inputs.floats(y), inputs.groups(groups, len(X))
         self._one_output = y.ndim == 1
         y = y.reshape(len(y), -1)
         if not (y != y[0]).any():
@@ -85,6 +90,10 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         part, kept = kept[:CALIBRATED].sort().values, kept.sort().values
         self.interp_indices_ = kept.cpu().numpy()
         self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
+        if groups is not None:
+            of = torch.from_numpy(groups).to(part.device)[part]
+            parts = [(of == each).nonzero()[:, 0] for each in of.unique()]
+            self.posterior_ = self.posterior_.calibrated(parts)
         if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
             x, labels = x[kept], labels[kept]

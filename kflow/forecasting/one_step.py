@@ -4,13 +4,16 @@ import numpy as np
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
-from kflow.estimators.inputs import all_or_nothing
+from kflow.estimators.inputs import all_or_nothing, seeded
 from kflow.forecasting.clock import Clock
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
+from kflow.forecasting.paths import drawn
 
 with checks.extra("sklearn"):
     from sklearn.base import BaseEstimator, clone
     from sklearn.utils.validation import check_is_fitted
+
+BLOCKS = 10  # of time, left out in turn
 
 
 class OneStepMap(BaseEstimator):
@@ -21,9 +24,9 @@ class OneStepMap(BaseEstimator):
     in `fit` the time to the next value, and those between the values, are features too: for
     irregular sampling. Times are numbers, dates or durations; of the latter seconds are the unit.
 
-    Forecasts are of the mean. For the value after each window of a regular series the fitted
-    `regressor_` has error bars, where it gives some:
-    regressor_.predict(embed(series, delays, gap)[0], return_std=True, noise=True).
+    `forecast` iterates the mean. A KernelFlowRegressor has error bars, too, those of values in
+    blocks of time that are left out: `predict(series, return_std=True)` for one step, and `sample`
+    for more.
     """
 
     def __init__(self, regressor=None, delays=1, gap=1, difference=False):
@@ -53,12 +56,19 @@ class OneStepMap(BaseEstimator):
         if self._difference:
             y = y - x[:, : self.series_.shape[1]]
         model = KernelFlowRegressor() if self.regressor is None else clone(self.regressor)
-        self.regressor_ = model.fit(x, y[:, 0] if y.shape[1] == 1 else y)
+        blocks = {}
+        if isinstance(model, KernelFlowRegressor):
+            blocks = {"groups": np.arange(len(x)) * BLOCKS // len(x)}
+        self.regressor_ = model.fit(x, y[:, 0] if y.shape[1] == 1 else y, **blocks)
         return self
 
-    def predict(self, series):
-        """The value after each window of a regular series, (n - window, d) or (n - window,)."""
+    def predict(self, series, return_std=False):
+        """The value after each window of a regular series, (n - window, d) or (n - window,).
+
+        With return_std a pair: the value, and the standard deviation of what is measured then.
+        """
         self._regular("predict")
+        checks.flag("return_std", return_std)
         values = as_series(series)
         if values.shape[1] != self.series_.shape[1]:
             raise ValueError(
@@ -66,7 +76,11 @@ class OneStepMap(BaseEstimator):
                 f"{values.shape[1]}"
             )
         x, _ = embed(values, *self._embedding)
-        return self._shaped(self._next(x))
+        mean = self._shaped(self._next(x, self.regressor_.predict))
+        if not return_std:
+            return mean
+        std = self._with_error_bars().predict(x, return_std=True, noise=True)[1]
+        return mean, self._shaped(std.reshape(len(x), -1))
 
     def forecast(self, horizon: int | None = None, last=None, times=None):
         """The next `horizon` values, (horizon, d) or (horizon,), each from those before.
@@ -75,6 +89,32 @@ class OneStepMap(BaseEstimator):
         (starts, n, d) many are forecast at once. A map with times is given those to forecast
         instead of a horizon. Raises FloatingPointError where a forecast leaves every bound.
         """
+        start, horizon, clock = self._begin(horizon, last, times)
+        return self._shaped(self._iterate(start, self.regressor_.predict, horizon, clock))
+
+    def sample(self, horizon=None, n_samples=100, last=None, times=None, random_state=0):
+        """Draws of what will be measured, (n_samples, horizon, d) or (n_samples, horizon).
+
+        As `forecast` otherwise; with `last` of (starts, n, d) they are (n_samples, starts, ...).
+        Each follows one function of those that the series leaves open, with noise at each step:
+        numpy.quantile(draws, [0.05, 0.95], axis=0) are intervals of 90 %. They hold where the noise
+        is a part of the dynamics and what comes resembles what was; values that cannot be negative
+        may be so in a draw. For KernelFlowRegressor alone.
+        """
+        start, horizon, clock = self._begin(horizon, last, times)
+        checks.integer("n_samples", n_samples, least=1)
+        starts = np.broadcast_to(start, (n_samples, *start.shape))
+        draws = drawn(
+            self._with_error_bars(),
+            starts.reshape(-1, *start.shape[-2:]),
+            horizon,
+            lambda part, predict: self._iterate(part, predict, horizon, clock),
+            seeded(random_state),
+        )
+        return self._shaped(draws.reshape(*starts.shape[:-2], horizon, -1))
+
+    def _begin(self, horizon, last, times):
+        """The windows (..., window, d) that forecasts start from, the steps, and their times."""
         check_is_fitted(self)
         values = self.series_ if last is None else _states(last)
         if values.shape[-1] != self.series_.shape[1] or values.shape[-2] < self.window_:
@@ -82,8 +122,11 @@ class OneStepMap(BaseEstimator):
                 f"last must hold at least {self.window_} values of {self.series_.shape[1]} "
                 f"variables, but its shape is {values.shape}"
             )
-        horizon, clock = self._times(horizon, times, last)
-        path = [values[..., -self.window_ + i, :] for i in range(self.window_)]
+        return values[..., -self.window_ :, :], *self._times(horizon, times, last)
+
+    def _iterate(self, start, predict, horizon, clock):
+        """The values after the windows, (..., horizon, d), each from those before it."""
+        path = [start[..., i, :] for i in range(self.window_)]
         for i in range(horizon):
             recent = np.stack(path[-self.window_ :], axis=-2)
             x = rows(recent, np.array([self.window_ - 1]), *self._embedding)[..., 0, :]
@@ -92,14 +135,23 @@ class OneStepMap(BaseEstimator):
                 x = np.concatenate(
                     [x, np.broadcast_to(gaps[0], (*x.shape[:-1], gaps.shape[1]))], -1
                 )
-            path.append(self._next(x.reshape(-1, x.shape[-1])).reshape(recent[..., 0, :].shape))
+            following = self._next(x.reshape(-1, x.shape[-1]), predict)
+            path.append(following.reshape(recent[..., 0, :].shape))
             if not np.isfinite(path[-1]).all() or np.abs(path[-1]).max() > 1e100:
                 raise FloatingPointError(f"the forecast left every bound at step {i + 1}")
-        return self._shaped(np.stack(path[self.window_ :], axis=-2))
+        return np.stack(path[self.window_ :], axis=-2)
 
-    def _next(self, x):
-        y = np.asarray(self.regressor_.predict(x)).reshape(len(x), -1)
+    def _next(self, x, predict):
+        y = np.asarray(predict(x)).reshape(len(x), -1)
         return y + x[:, : y.shape[1]] if self._difference else y
+
+    def _with_error_bars(self):
+        if not isinstance(self.regressor_, KernelFlowRegressor):
+            raise TypeError(
+                f"{type(self.regressor_).__name__} has no error bars that could be iterated; take "
+                "KernelFlowRegressor"
+            )
+        return self.regressor_
 
     def _time_gaps(self, times):
         """The time to the next value, then those between the embedded ones, for each row."""

@@ -1,7 +1,8 @@
 """Prediction with error bars: the Gaussian process of a kernel, given labels with noise."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -80,6 +81,34 @@ class Posterior:
         """The mean and the standard deviation of each label, noise included, given all others."""
         variances = 1 / torch.cholesky_inverse(self.factor).diagonal()[:, None]
         return self.y - self.coefficients * variances, (variances * self.amplitude).sqrt()
+
+    def leave_out(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation, noise included, of each label given other parts'.
+
+        parts are the numbers of the rows of each, and hold every row once; both results are (n, c).
+        """
+        mean, variances = torch.empty_like(self.y), torch.empty_like(self.y[:, :1])
+        for part in parts:
+            first = int(part.min())  # the columns of L^-1 are zero above it
+            columns = self.factor.new_zeros(len(self.x) - first, len(part))
+            columns[part - first, torch.arange(len(part), device=part.device)] = 1
+            columns = torch.linalg.solve_triangular(
+                self.factor[first:, first:], columns, upper=False
+            )
+            root = torch.linalg.qr(columns, mode="r").R
+            unit = torch.eye(len(part), dtype=root.dtype, device=root.device)
+            root = torch.linalg.solve_triangular(root, unit, upper=True)
+            mean[part] = self.y[part] - root @ (root.mT @ self.coefficients[part])
+            variances[part] = root.square().sum(1, keepdim=True)
+        return mean, (variances * self.amplitude).sqrt()
+
+    def calibrated(self, parts: Sequence[Tensor]) -> "Posterior":
+        """With the amplitude at which leaving out parts has squared errors as large as variances.
+
+        For rows that resemble those of their own part more than new ones: neighbours in time, say.
+        """
+        mean, std = replace(self, amplitude=torch.ones_like(self.amplitude)).leave_out(parts)
+        return replace(self, amplitude=((self.y - mean) / std).square().mean(0))
 
     def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
         """The logarithm of the marginal likelihood of each output, at this or another amplitude.

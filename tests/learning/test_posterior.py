@@ -9,6 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 import kflow
 from kflow.learning import ARD, LeaveOneOut, MarginalLikelihood, Periodic, condition
+from kflow.learning.draws import Draws
 from kflow.learning.posterior import diagonal
 from tests.learning.problems import draw_from, points
 
@@ -203,3 +204,57 @@ def test_the_likelihood_is_that_of_a_normal_law():
             law = torch.distributions.MultivariateNormal(torch.zeros_like(x[:, 0]), gram)
             expected = law.log_prob(y[:, c])
             torch.testing.assert_close(posterior.log_likelihood(given)[c], expected)
+
+
+@pytest.mark.parametrize("nugget", [1e-2, 1e-9])
+def test_leaving_out_parts_is_fitting_without_each(nugget):
+    x, y = points(40)
+    kernel = kflow.Matern52(1.3)
+    posterior = condition(kernel, x, y, nugget)
+    parts = [torch.arange(0, 40, 3), torch.tensor([1]), torch.tensor([38, 2, 5])]
+    parts.append(torch.tensor(sorted(set(range(40)) - set(torch.cat(parts).tolist()))))
+    mean, std = posterior.leave_out(parts)
+    for part in parts:
+        kept = torch.ones(40, dtype=torch.bool).index_fill(0, part, False)
+        without = condition(kernel, x[kept], y[kept], nugget, posterior.amplitude)
+        torch.testing.assert_close(mean[part], without.mean(x[part]), rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(std[part], without.std(x[part], noise=True), rtol=1e-7, atol=0)
+    calibrated = posterior.calibrated(parts)
+    mean, std = calibrated.leave_out(parts)
+    torch.testing.assert_close(((y - mean) / std).square().mean(0), torch.ones(2).to(y))
+    single = posterior.calibrated([torch.tensor([i]) for i in range(40)])
+    torch.testing.assert_close(single.amplitude, posterior.amplitude)
+
+
+def test_draws_told_point_after_point_have_the_covariance_and_the_mean():
+    x, y = points(15)
+    posterior = condition(ARD(kflow.Gaussian, 3, WIDTHS).freeze(), x, y, 1e-3)
+    new, other = points(8, seed=1)[0], points(8, seed=2)[0]
+    new[5] = new[2]  # the path comes back
+    draws = Draws(posterior, 2, 8)
+    rng = torch.Generator().manual_seed(0)
+    normals = torch.randn(8, 2, 2, generator=rng, dtype=torch.float64)
+    told = [
+        draws.values(torch.stack(both), normals[t])
+        for t, both in enumerate(zip(new, other, strict=True))
+    ]
+    told = torch.stack(told)
+    torch.testing.assert_close(told[5, 0], told[2, 0])
+    for path, at in enumerate((new, other)):
+        root = draws.roots[path].clone()
+        if path == 0:
+            root[5, 5] = 0
+        expected = posterior.covariance(at)
+        found = posterior.amplitude[:, None, None] * (root @ root.mT)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+        rest = (told[:, path] - posterior.mean(at)) / posterior.amplitude.sqrt()
+        torch.testing.assert_close(rest, root @ normals[:, path], rtol=1e-9, atol=1e-11)
+
+
+def test_without_noise_a_draw_goes_through_the_labels():
+    x, y = points(12)
+    posterior = condition(kflow.Matern32(2.0), x, y, 0.0)
+    draws, normal = Draws(posterior, 12, 2), torch.ones(12, 2, dtype=torch.float64)
+    torch.testing.assert_close(draws.values(x, normal), y)
+    away = draws.values(x + 0.5, normal)
+    assert ((away - posterior.mean(x + 0.5)).abs() > 0.01).all()
