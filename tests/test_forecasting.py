@@ -20,6 +20,7 @@ from kflow.forecasting import (
     scale_of,
     valid_time,
 )
+from kflow.learning import Polynomial
 
 ONES = np.ones((4, 2))
 QUICK = kflow.KernelFlowRegressor(criterion="likelihood", kernel="gaussian", steps=60)
@@ -345,9 +346,9 @@ def test_intervals_of_forecasts_hold_about_what_they_say(noise):
     starts = range(401, 680, 14)
     draws = learned.sample(15, 60, last=np.stack([series[i - 1 : i] for i in starts]))
     truth = np.stack([series[i : i + 15] for i in starts])
-    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0, method="weibull")
     covered = ((low <= truth) & (truth <= high)).mean((0, 2))
-    assert 0.6 < covered.min() and covered.max() < 0.99
+    assert 0.65 < covered.min() and covered.max() < 0.99
 
 
 def test_draws_at_irregular_dates_and_what_cannot_be_drawn():
@@ -362,3 +363,34 @@ def test_draws_at_irregular_dates_and_what_cannot_be_drawn():
         OneStepMap(QUICK).fit(wave()).sample(0)
     with pytest.raises(TypeError, match="return_std"):
         OneStepMap(QUICK).fit(wave()).predict(wave(), return_std="yes")
+
+
+def test_what_variables_share_is_shared_by_their_draws():
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(size=(400, 1)), 0.5 * rng.normal(size=(400, 2))
+    series, shocks = np.zeros((400, 2)), shared + own  # a correlation of 0.8
+    for t in range(1, 400):
+        series[t] = 0.5 * series[t - 1] + shocks[t]
+    learned = OneStepMap(QUICK).fit(series[:300])
+    draws = learned.sample(1, 2000, last=series[:300])[:, 0]
+    assert np.corrcoef(draws.T)[0, 1] == pytest.approx(0.8, abs=0.06)
+    twice = OneStepMap(QUICK).fit(np.repeat(series[:300, :1], 2, axis=1)).sample(3, 50)
+    np.testing.assert_allclose(twice[..., 0], twice[..., 1], rtol=1e-6, atol=1e-6)
+    constant = OneStepMap(QUICK).fit(np.hstack([series[:300], np.ones((300, 1))])).sample(3, 5)
+    np.testing.assert_allclose(constant[..., 2], 1)
+
+
+def test_paths_that_leave_every_bound_are_counted():
+    regressor = kflow.KernelFlowRegressor(Polynomial(1), steps=0)
+    learned = OneStepMap(regressor, difference=True).fit(1.5 ** np.arange(30))
+    with pytest.raises(FloatingPointError, match="of 20 forecasts left every bound at step"):
+        learned.sample(400, 20)
+    with pytest.raises(FloatingPointError, match="1 of 1 forecasts left every bound at step"):
+        learned.forecast(400)
+
+
+@pytest.mark.parametrize("length", [5, 6, 8])
+def test_a_few_values_make_no_sure_forecast(length):
+    """With one row left out at a time the deviation was 0.001 from 5 and 0.000 from 6 values."""
+    series = wave(length) + 0.1 * np.random.default_rng(0).normal(size=length)
+    assert OneStepMap(QUICK).fit(series).sample(1, 200).std() > 0.05

@@ -482,20 +482,34 @@ def test_error_bars_of_groups_are_those_of_new_groups(tmp_path):
     together.save(tmp_path / "model.safetensors")
     loaded = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
     np.testing.assert_allclose(loaded.predict(new, return_std=True)[1], std)
-    names = [f"site {site}" for site in sites]
-    again = kflow.KernelFlowRegressor(ard=False, steps=60).fit(x, truth(x), groups=names)
-    np.testing.assert_allclose(again.predict(new, return_std=True)[1], std)
+    order = rng.permutation(120)
+    names = [f"site {site}" for site in sites[order]]
+    again = kflow.KernelFlowRegressor(ard=False, steps=60)
+    again.fit(x[order], truth(x[order]), groups=names)
+    np.testing.assert_allclose(again.predict(new, return_std=True)[1], std, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
         ([1, 2], r"groups must be \(200,\), one for each row, not \(2,\)"),
-        (["a"] * 200, "groups must name two or more, not 'a' alone"),
-        ([np.nan] + [1.0, 2.0] * 99 + [1.0], "groups has NaN in row 0"),
-        ([None, "a"] * 100, "all numbers or all words"),
+        (["a"] * 200, "all of the 200 rows .* are of one group"),
+        ([1.0, np.nan] * 100, "groups holds none for row 1"),
+        (["a", np.nan] * 100, "groups holds none for row 1"),
+        ([None, "a"] * 100, "groups holds none for row 0"),
+        (pd.Series(["a", pd.NA] * 100, dtype="string"), "groups holds none for row 1"),
+        (np.array(["2026-11-28", "NaT"] * 100, dtype="datetime64[D]"), "holds none for row 1"),
+        (np.ma.masked_array([1, 2] * 100, [0, 1] * 100), "groups holds none for row 1"),
+        ([{}, "a"] * 100, "all numbers or all words"),
     ],
 )
 def test_groups_that_are_none_are_refused(friedman, groups, says):
     with pytest.raises(ValueError, match=says):
         kflow.KernelFlowRegressor(steps=5).fit(friedman[0], friedman[2], groups=groups)
+
+
+def test_groups_of_which_one_alone_predicts_are_refused(friedman):
+    groups = [0] + [1] * 199
+    model = kflow.KernelFlowRegressor(n_interp=5, **QUICK)
+    with pytest.raises(ValueError, match="all of the 5 rows .* are of one group.*larger n_interp"):
+        model.fit(friedman[0], friedman[2], groups=groups)

@@ -134,18 +134,36 @@ def groups(given, n: int) -> np.ndarray | None:
     """Which group each of n rows is of, as numbers; ValueError where there are not two groups."""
     if given is None:
         return None
-    found = np.asarray(given)
+    missing = np.ma.getmaskarray(given) if np.ma.isMaskedArray(given) else False
+    found, objects = np.asarray(given), np.asarray(given, dtype=object)
     if found.shape != (n,):
         raise ValueError(f"groups must be ({n},), one for each row, not {found.shape}")
-    if found.dtype.kind == "f" and np.isnan(found).any():
-        raise ValueError(f"groups has NaN in row {int(np.isnan(found).argmax())}; name its group")
+    missing |= np.array([_is_missing(value) for value in objects])
+    if missing.any():
+        raise ValueError(f"groups holds none for row {int(missing.argmax())}; name its group")
     try:
-        names, found = np.unique(found, return_inverse=True)
+        found = np.unique(found, return_inverse=True)[1]
     except TypeError as error:
         raise ValueError(f"groups must be all numbers or all words: {error}") from None
-    if len(names) < 2:
+    parts(found, torch.arange(n, device="cpu"))
+    return found
+
+
+def _is_missing(value) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas' NA is neither
+        return True
+
+
+def parts(groups: np.ndarray, rows: torch.Tensor) -> list[torch.Tensor]:
+    """For each group the places of its rows among `rows`; ValueError where there is only one."""
+    of = torch.from_numpy(groups)[rows.cpu()]
+    found = [(of == each).nonzero()[:, 0] for each in of.unique()]
+    if len(found) < 2:
         raise ValueError(
-            f"groups must name two or more, not {str(names[0])!r} alone: each is left out in turn"
+            f"all of the {len(rows)} rows that choose the length of the error bars are of one "
+            "group, but each group is left out in turn; give more groups, or a larger n_interp"
         )
     return found
 

@@ -70,7 +70,8 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
 
         The error bars are as long as the errors where each row is left out. Where rows resemble
         those of their own group more than new ones (neighbours in time, samples of one site) that
-        is too short: with groups, (n,), the rows of a group are left out together.
+        is too short: with groups, (n,), the rows of a group are left out together for it, and all
+        error bars are as long as a new group's are. The predictions do not change.
         """
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
         for name in ("ard", "refit_nugget", "normalize_y"):
@@ -91,9 +92,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         self.interp_indices_ = kept.cpu().numpy()
         self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
         if groups is not None:
-            of = torch.from_numpy(groups).to(part.device)[part]
-            parts = [(of == each).nonzero()[:, 0] for each in of.unique()]
-            self.posterior_ = self.posterior_.calibrated(parts)
+            self.posterior_ = self.posterior_.calibrated(inputs.parts(groups, part))
         if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
             x, labels = x[kept], labels[kept]

@@ -14,6 +14,13 @@ TOGETHER = 32  # paths
 BYTES = 2.5e8  # of the draws of paths together, where one path does not need more
 
 
+def correlation_of(residuals: Float[torch.Tensor, "n c"]) -> Float[torch.Tensor, "c c"]:
+    """The correlation of what was missed, about 0; a variable that was never missed has none."""
+    sizes = residuals.square().sum(0).sqrt()
+    scaled = residuals / torch.where(sizes > 0, sizes, 1.0)
+    return (scaled.mT @ scaled).fill_diagonal_(1)
+
+
 class Paths:
     """A regressor whose predictions, noise included, are draws: row i is the next one of path i."""
 
@@ -35,12 +42,15 @@ def drawn(
     starts: Float[ndarray, "m w d"],
     horizon: int,
     iterate: Callable,
+    correlation: Float[torch.Tensor, "c c"],
     rng: torch.Generator,
 ) -> Float[ndarray, "m h d"]:
     """A path from each of the starts, by `iterate(starts, predict)`; some of them at a time."""
     posterior = regressor.posterior_
     shape = (len(starts), horizon, 2, posterior.y.shape[1])
     normals = torch.randn(shape, generator=rng, dtype=torch.float64, device="cpu")
+    values, vectors = torch.linalg.eigh(correlation.cpu())  # singular where variables are equal
+    normals = normals @ (vectors * values.clamp_min(0).sqrt()).mT
     each = 8 * horizon * (len(posterior.x) + horizon)
     together = min(TOGETHER, max(1, int(BYTES / each)))
     blocks = zip(range(0, len(starts), together), normals.split(together), strict=True)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kflow import checks
 from kflow.learning.posterior import Posterior, diagonal
 
 DEPENDENT = 1e-13  # of k(x, x): a variance below it is rounding
@@ -29,6 +30,7 @@ class Draws:
     def values(self, x: Float[Tensor, "m d"], normal: Float[Tensor, "m c"]):
         """The values of each path's function at its next point, (m, c), without noise."""
         posterior, t = self.posterior, self.reached
+        x = checks.wide(x).to(posterior.x.device)
         k = posterior.kernel(x, posterior.x)
         half = torch.linalg.solve_triangular(posterior.factor, k.mT, upper=False).mT
         before, whole = slice(None, t), diagonal(posterior.kernel, x)

@@ -88,7 +88,7 @@ class Posterior:
         parts are the numbers of the rows of each, and hold every row once; both results are (n, c).
         """
         mean, variances = torch.empty_like(self.y), torch.empty_like(self.y[:, :1])
-        for part in parts:
+        for part in (part.to(self.x.device) for part in parts):
             first = int(part.min())  # the columns of L^-1 are zero above it
             columns = self.factor.new_zeros(len(self.x) - first, len(part))
             columns[part - first, torch.arange(len(part), device=part.device)] = 1
@@ -102,13 +102,17 @@ class Posterior:
             variances[part] = root.square().sum(1, keepdim=True)
         return mean, (variances * self.amplitude).sqrt()
 
+    def residuals(self, parts: Sequence[Tensor]) -> Float[Tensor, "n c"]:
+        """What `leave_out` misses each label by, at amplitude 1 in units of its deviation."""
+        mean, std = replace(self, amplitude=torch.ones_like(self.amplitude)).leave_out(parts)
+        return (self.y - mean) / std
+
     def calibrated(self, parts: Sequence[Tensor]) -> "Posterior":
         """With the amplitude at which leaving out parts has squared errors as large as variances.
 
         For rows that resemble those of their own part more than new ones: neighbours in time, say.
         """
-        mean, std = replace(self, amplitude=torch.ones_like(self.amplitude)).leave_out(parts)
-        return replace(self, amplitude=((self.y - mean) / std).square().mean(0))
+        return replace(self, amplitude=self.residuals(parts).square().mean(0))
 
     def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
         """The logarithm of the marginal likelihood of each output, at this or another amplitude.
