@@ -8,6 +8,7 @@ import socket
 import time
 import traceback
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -276,3 +277,22 @@ def test_a_manifest_that_names_what_is_not_beside_it_is_stepped_over(tmp_path, c
     ):
         tensors, facts = file.load()
     assert facts["layer"] == 1 and (tensors["points"] == 1).all()
+
+
+def _far(group, shift):
+    x, y, _ = problem()
+    x = x[:, :1].sort(dim=0).values * 20 + shift  # each rank holds a narrow part of the range
+    learned = kflow.learning.Isotropic(kflow.Gaussian, 30.0).freeze()
+    flow = kflow.KernelFlow(learned, 10, kflow.MaxDisplacement(0.5), 1e-3, precision="float32")
+    mine = shards.part(N, group)
+    rng = torch.Generator().manual_seed(1)
+    return flow.run(x[mine], y[mine], 3, rng, group=group).rho.numpy()
+
+
+def test_how_far_the_origin_is_does_not_depend_on_who_holds_the_rows(tmp_path):
+    alone, *ranks = on_ranks(1, tmp_path, _far, 1500.0) + on_ranks(3, tmp_path, _far, 1500.0)
+    for found in ranks:
+        np.testing.assert_allclose(found, alone, rtol=1e-3)
+    for found in on_ranks(3, tmp_path, _far, 1e5):
+        with pytest.raises(ValueError, match="column 0 of x lies more than 32 times its range"):
+            raise found

@@ -44,12 +44,16 @@ def check_origin(cloud: Cloud, precision: str, shards: Shards):
 
     Only a radial kernel is shown the points from a centre; another may depend on the origin.
     """
-    if precision == "float64" or not len(cloud):
-        far = torch.zeros(cloud.points.shape[1], dtype=torch.bool, device=cloud.points.device)
-    else:
+    if precision == "float64":
+        return
+    ends = cloud.points.new_full((2, cloud.points.shape[1]), -torch.inf)
+    if len(cloud):
         low, high = cloud.points.aminmax(dim=0)
-        far = (low < high) & (torch.maximum(-low, high) > RANGES * (high - low))
-    if (far := shards.any(far)).any():
+        ends = torch.stack([-low, high])
+    ends = shards.largest(ends)
+    ranges = ends.sum(0)
+    far = (ranges > 0) & (ends.amax(0) > RANGES * ranges)
+    if far.any():
         raise ValueError(
             f"column {int(far.nonzero()[0])} of x lies more than {RANGES} times its range from the "
             f'origin, where {precision} would round the motion; take precision="float64", or '

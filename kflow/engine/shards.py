@@ -145,12 +145,16 @@ class Shards:
 
     def any(self, flags: Tensor) -> Tensor:
         """Element by element, whether a rank has it true."""
+        return self.largest(flags.to(torch.int32)).bool()
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Element by element, the largest of all ranks. All ranks call it."""
         if self.group is None:
-            return flags
-        found = flags.to(self.device, torch.int32)
+            return values
+        found = values.to(self.device, copy=True)
         with exchange():
             dist.all_reduce(found, dist.ReduceOp.MAX, group=torchs(self.group))
-        return found.bool().to(flags.device)
+        return found.to(values.device)
 
     def sum(self, number: int) -> int:
         """The ranks' 64-bit integers added up, modulo 2^64."""
