@@ -6,6 +6,7 @@ import torch
 from kflow import checks
 from kflow.engine import memory
 from kflow.estimators import choices, inputs, parts, storage
+from kflow.estimators.groups import numbered, split
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
 with checks.extra("sklearn"):
@@ -76,7 +77,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         X, y = inputs.validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=4)
         for name in ("ard", "refit_nugget", "normalize_y"):
             checks.flag(name, getattr(self, name))
-        y, groups = inputs.floats(y), inputs.groups(groups, len(X))
+        y, groups = inputs.floats(y), numbered(groups, len(X))
         self._one_output = y.ndim == 1
         y = y.reshape(len(y), -1)
         if not (y != y[0]).any():
@@ -92,7 +93,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         self.interp_indices_ = kept.cpu().numpy()
         self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
         if groups is not None:
-            self.posterior_ = self.posterior_.calibrated(inputs.parts(groups, part))
+            self.posterior_ = self.posterior_.calibrated(split(groups, part))
         if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
             x, labels = x[kept], labels[kept]

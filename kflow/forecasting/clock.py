@@ -51,6 +51,18 @@ class Clock:
         return f"{seconds:g}"
 
 
+def increasing(times: np.ndarray, n: int) -> np.ndarray:
+    """The n times of n values; ValueError where they do not increase."""
+    if times.shape != (n,):
+        raise ValueError(f"times must be ({n},), one for each value, not {times.shape}")
+    if not np.isfinite(times).all():
+        raise ValueError(f"times must be finite, not {times[~np.isfinite(times)][0]}")
+    if not (np.diff(times) > 0).all():
+        at = int(np.flatnonzero(~(np.diff(times) > 0))[0])
+        raise ValueError(f"times must increase, but times[{at + 1}] = {times[at + 1]:g} does not")
+    return times
+
+
 def _array(times) -> np.ndarray:
     """Times as an array; TypeError or ValueError where a date is missing, or has a time zone."""
     found = np.ma.asarray(times) if np.ma.isMaskedArray(times) else np.asarray(times)

@@ -5,8 +5,9 @@ import torch
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
-from kflow.estimators.inputs import all_or_nothing, parts, seeded
-from kflow.forecasting.clock import Clock
+from kflow.estimators.groups import split
+from kflow.estimators.inputs import all_or_nothing, seeded
+from kflow.forecasting.clock import Clock, increasing
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 from kflow.forecasting.paths import correlation_of, drawn
 
@@ -47,7 +48,7 @@ class OneStepMap(BaseEstimator):
         self.times_ = None
         if times is not None:
             self._clock = Clock.of(times)
-            self.times_ = _increasing(self._clock.read(times), len(self.series_)).copy()
+            self.times_ = increasing(self._clock.read(times), len(self.series_)).copy()
         self._embedding, self._difference = (self.delays, self.gap), self.difference
         x, y = embed(self.series_, *self._embedding)
         self.window_ = window_of(*self._embedding)
@@ -66,7 +67,7 @@ class OneStepMap(BaseEstimator):
         blocks = np.arange(len(x)) * max(2, min(BLOCKS, len(x) // 3)) // len(x)
         self.regressor_ = model.fit(x, y, groups=blocks)
         kept = torch.from_numpy(model.interp_indices_)
-        self._correlation = correlation_of(model.posterior_.residuals(parts(blocks, kept)))
+        self._correlation = correlation_of(model.posterior_.residuals(split(blocks, kept)))
         return self
 
     def predict(self, series, return_std=False):
@@ -187,7 +188,7 @@ class OneStepMap(BaseEstimator):
         later = self._clock.read(times)
         if later.ndim != 1 or not later.size:
             raise ValueError(f"times must be (k,), k > 0, those to forecast, not {later.shape}")
-        _increasing(later, len(later))
+        increasing(later, len(later))
         if later[0] <= self.times_[-1]:
             last = self._clock.shown(self.times_[-1])
             raise ValueError(
@@ -212,14 +213,3 @@ def _states(last):
         as_series(values.reshape(-1, values.shape[-1]), "last")
         return values
     return as_series(values, "last")
-
-
-def _increasing(times, n):
-    if times.shape != (n,):
-        raise ValueError(f"times must be ({n},), one for each value, not {times.shape}")
-    if not np.isfinite(times).all():
-        raise ValueError(f"times must be finite, not {times[~np.isfinite(times)][0]}")
-    if not (np.diff(times) > 0).all():
-        at = int(np.flatnonzero(~(np.diff(times) > 0))[0])
-        raise ValueError(f"times must increase, but times[{at + 1}] = {times[at + 1]:g} does not")
-    return times

@@ -33,28 +33,28 @@ class Draws:
         x = checks.wide(x).to(posterior.x.device)
         k = posterior.kernel(x, posterior.x)
         half = torch.linalg.solve_triangular(posterior.factor, k.mT, upper=False).mT
-        before, whole = slice(None, t), diagonal(posterior.kernel, x)
+        whole = diagonal(posterior.kernel, x)
         left = whole - half.square().sum(1)
-        root = self._root(x, half, before)
+        root = self._root(x, half)
         left = left - root.square().sum(1)
         new = left > DEPENDENT * whole  # where it is not, the path has been here: no row for it
         self.points[:, t], self.halves[:, t], self.normals[:, t] = x, half, normal
-        self.roots[:, t, before] = root
+        self.roots[:, t, :t] = root
         self.roots[:, t, t] = torch.where(new, left, 1.0).sqrt()
-        drawn = (root.unsqueeze(1) @ self.normals[:, before]).squeeze(1)
+        drawn = (root.unsqueeze(1) @ self.normals[:, :t]).squeeze(1)
         drawn += torch.where(new, left, 0.0).sqrt()[:, None] * normal
         self.reached += 1
         return k @ posterior.coefficients + drawn * posterior.amplitude.sqrt()
 
-    def _root(self, x, half, before):
+    def _root(self, x, half):
         """The new row of the Cholesky factor of each path's covariance, but for its diagonal."""
-        points = self.points[:, before]
-        m, t, d = points.shape
+        m, t = len(x), self.reached
         if not t:
             return x.new_zeros(m, 0)
         own = torch.arange(m, device=x.device)
-        prior = self.posterior.kernel(x, points.reshape(-1, d)).reshape(m, m, t)[own, own]
-        covariance = prior - (self.halves[:, before] @ half.unsqueeze(-1)).squeeze(-1)
+        points = self.points[:, :t].reshape(m * t, -1)
+        prior = self.posterior.kernel(x, points).reshape(m, m, t)[own, own]
+        covariance = prior - (self.halves[:, :t] @ half.unsqueeze(-1)).squeeze(-1)
         return torch.linalg.solve_triangular(
-            self.roots[:, before, before], covariance.unsqueeze(-1), upper=False
+            self.roots[:, :t, :t], covariance.unsqueeze(-1), upper=False
         ).squeeze(-1)  # fmt: skip
