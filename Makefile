@@ -32,7 +32,7 @@ book: $(READY)  ## run the notebooks that changed (make JOBS=1 book: one after t
 test: $(READY)  ## check the library, the notebooks, the site, on all cores
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.ready; fi
 	-@$(BIN)/python book/builder.py -j $(JOBS)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## check style, types, the direction of imports, pairs of notebooks and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ PRESENT = {
     "mps": torch.backends.mps.is_available(),
 }
 LACKING = {"cuda": "no CUDA device", "mps": "no Apple GPU"}
+LONGEST = ("browser", "notebooks", "exercises", "shards", "core", "execution", "stress", "bench")
 
 
 def pytest_configure():
@@ -26,6 +27,12 @@ def pytest_configure():
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no worker is left with one in the end."""
+    rank = {f"test_{name}": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)

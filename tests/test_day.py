@@ -23,7 +23,7 @@ def few(monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "load", lambda dataset, validate: (x[:90], y[:90], x[90:], y[90:]))
     monkeypatch.setattr(observing, "N_INTERP", (60, 10))
     monkeypatch.setattr(day, "FIRST_STAGE", 10)
-    monkeypatch.setattr(day, "layer", lambda device, out: None)
+    monkeypatch.setattr(day, "layer", lambda device, out, seconds: None)
     monkeypatch.setattr(search, "trials", list)
     for name in ("mnist", "mnist-wide-0"):
         monkeypatch.setitem(experiments.EXPERIMENTS, name, TINY)
@@ -74,9 +74,35 @@ def test_a_part_that_fails_does_not_cost_the_others(few, monkeypatch, capsys):
 
 def test_the_time_of_a_layer_is_measured(tmp_path, capsys):
     with contextlib.nullcontext() if precisions.has_bf16_tiles() else pytest.warns(UserWarning):
-        day.layer(torch.device("cpu"), tmp_path, n=300, carried=20, layers=10)
+        day.layer(torch.device("cpu"), tmp_path, 60.0, n=300, carried=20, layers=10)
     found = json.loads((tmp_path / "layer.json").read_text())
     assert found.keys() == {"mixed", "float32"} and min(found.values()) > 0
+
+
+@pytest.mark.parametrize("seconds, layers", [(0.0, 1), (60.0, 3), (1e4, 100)])
+def test_the_time_of_a_layer_is_taken_in_the_seconds_it_has(seconds, layers, tmp_path, monkeypatch):
+    clock, asked = [0.0], []
+
+    def slowly(flow, x, y, count, rng, **options):
+        clock[0] += 10 * count
+        asked.append(count)
+
+    monkeypatch.setattr(day.KernelFlow, "run", slowly)
+    monkeypatch.setattr(day, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    day.layer(torch.device("cpu"), tmp_path, seconds, n=30, carried=2)
+    assert asked == 2 * [1, 1, 1 + layers]
+    assert json.loads((tmp_path / "layer.json").read_text()) == {"mixed": 1e4, "float32": 1e4}
+
+
+def test_a_first_stage_is_no_longer_than_the_time_left(few, capsys):
+    (few / "out").mkdir()
+    (few / "out/layer.json").write_text('{"mixed": 4e4, "float32": 8e4}')
+    visit(few, few / "out", names=("mnist",))  # 600 s, four fifths of which are six layers
+    assert "mnist: 5 layers" in capsys.readouterr().err
+    (few / "out/layer.json").write_text('{"mixed": 1e9}')
+    visit(few, few / "out", names=("mnist-wide-0",))
+    assert layers(few / "out", "mnist-wide-0") is None
+    assert "mnist-wide-0: no time for a layer" in capsys.readouterr().err
 
 
 def test_the_command_knows_a_day(few, monkeypatch):

@@ -1,8 +1,9 @@
 """One visit to a GPU: what it is, its tests, the time of a layer, then the most telling runs.
 
-`python -m kflow.paper day --device cuda --seconds 480 --out DIR` (or `make gpu`) ends in time and
-leaves what was reached in DIR at any moment: records of runs are written stage by stage. It needs
-torch, numpy, scipy, pandas, safetensors, jaxtyping, filelock, tqdm, scikit-learn and pytest, and
+`python -m kflow.paper day --device cuda --seconds 480 --out DIR` (or `make gpu`) begins what will
+end in time, going by the time of a layer (reading a run comes on top: a minute, on a CPU), and
+leaves what was reached in DIR at any moment: records are written stage by stage. It needs torch,
+numpy, scipy, pandas, safetensors, jaxtyping, filelock, tqdm, scikit-learn and pytest, and
 KFLOW_DATA; without git, KFLOW_COMMIT says which commit it is.
 """
 
@@ -30,8 +31,9 @@ RUNS = (
     "fashion-wide-2", "fashion-small-steps", "mnist", "fashion-large-steps",
 )  # fmt: skip
 FIRST_STAGE = 1000  # layers from which the rate of a run is known
+LAYER = "layer.json"  # the milliseconds that a layer takes, in the folder of the visit
 CAUTION = 0.8  # share of the time left that is planned for
-SHARES = {"tests": 0.2, "search": 0.2}  # of all the time, at most
+SHARES = {"tests": 0.2, "a layer": 0.05, "search": 0.2}  # of all the time, at most
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def run(
     parts: list[tuple[str, Callable]] = [("facts", lambda: facts(device, out))]
     if tests:
         parts.append(("tests", lambda: gpu_tests(root, out, SHARES["tests"] * seconds)))
-    parts.append(("a layer", lambda: layer(device, out)))
+    parts.append(("a layer", lambda: layer(device, out, SHARES["a layer"] * seconds)))
     parts.append(("search", lambda: search.run(out, device, SHARES["search"] * seconds)))
     parts += [(name, lambda name=name: stages(name, out, device, budget)) for name in names]
     for name, part in parts:
@@ -102,30 +104,40 @@ def gpu_tests(root: Path, out: Path, seconds: float):
 
 
 def layer(
-    device: torch.device, out: Path, n: int = 60_000, carried: int = 10_000, layers: int = 100
+    device: torch.device,
+    out: Path,
+    seconds: float,
+    n: int = 60_000,
+    carried: int = 10_000,
+    layers: int = 100,
 ):
-    """Write the milliseconds that a layer takes, by precision, at the size of the talk."""
+    """Write the milliseconds that a layer takes, by precision, at the size of the talk.
+
+    They are the mean of `layers` layers, or of as many as fit in the seconds, and one at least.
+    """
     rng = torch.Generator().manual_seed(0)
     y = torch.eye(10)[torch.arange(n + carried) % 10]
     x = 2 * y @ torch.randn(10, 717, generator=rng) + torch.randn(n + carried, 717, generator=rng)
     kernel = Gaussian.for_points(x[:1000])
-    x, y = x.to(device), y.to(device)
+    x, y, ahead = x.to(device), y.to(device), runs.lookahead(device)
 
-    def seconds(precision, count):
+    def took(precision, count):
         flow = KernelFlow(
             kernel, min(600, n), MaxDisplacement(0.03 * kernel.gamma), 1e-2, precision
         )
         rng = torch.Generator().manual_seed(0)
         begun = time.perf_counter()
-        flow.run(x[:n], y[:n], count, rng, carry=x[n:], lookahead=runs.AHEAD)
+        flow.run(x[:n], y[:n], count, rng, carry=x[n:], lookahead=ahead)
         return time.perf_counter() - begun  # the points it returns have been waited for
 
-    found = {}
-    for precision in ("mixed", "float32"):
-        seconds(precision, runs.AHEAD)
-        short, long = seconds(precision, runs.AHEAD), seconds(precision, runs.AHEAD + layers)
-        found[precision] = 1e3 * (long - short) / layers
-    (out / "layer.json").write_text(json.dumps(found, indent=1) + "\n")
+    found, precisions = {}, ("mixed", "float32")
+    for precision in precisions:
+        took(precision, ahead)
+        short = took(precision, ahead)
+        fits = int(seconds / len(precisions) * ahead / short)
+        more = max(1, min(layers, fits))
+        found[precision] = 1e3 * (took(precision, ahead + more) - short) / more
+    (out / LAYER).write_text(json.dumps(found, indent=1) + "\n")
     print(f"milliseconds a layer: {found}", file=sys.stderr, flush=True)
 
 
@@ -135,7 +147,9 @@ def stages(name: str, out: Path, device: torch.device, budget: Budget):
     done = json.loads(path.read_text())["settings"]["layers"] if path.is_file() else 0
     if done == experiment.layers:
         return
-    done, stop = 0, min(FIRST_STAGE, experiment.layers)
+    done, stop = 0, min(first_stage(out, budget), experiment.layers)
+    if stop == 0:
+        _say(budget, f"{name}: no time for a layer")
     while stop > done and budget.left() > 0:
         begun = time.monotonic()
         runs.run(name, experiment, out, stop=stop, device=device)
@@ -143,6 +157,14 @@ def stages(name: str, out: Path, device: torch.device, budget: Budget):
         _say(budget, f"{name}: {stop} layers, {1e3 * rate:.2f} ms each, readings included")
         fits = int(CAUTION * budget.left() / rate)
         done, stop = stop, min(stop + fits, experiment.layers)
+
+
+def first_stage(out: Path, budget: Budget) -> int:
+    """Layers after which the rate of a run is known, or as many as fit in the time left."""
+    if not (out / LAYER).is_file():
+        return FIRST_STAGE
+    rate = 1e-3 * max(json.loads((out / LAYER).read_text()).values())
+    return min(FIRST_STAGE, int(CAUTION * budget.left() / rate))
 
 
 def _say(budget: Budget, what: str):

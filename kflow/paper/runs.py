@@ -92,6 +92,11 @@ def stages(name: str, experiment: Experiment, layers: int) -> list[Stage]:
     return [stage for stage in found if stage.first < layers or stage.first == 0]
 
 
+def lookahead(device: torch.device) -> int:
+    """Layers whose games are played before the points move, where one process has all points."""
+    return 1 if device.type == "cpu" else AHEAD
+
+
 def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved:
     """Go through the stages, one after the other, on the same games' generator."""
     x, y, x_test, y_test = sets
@@ -115,7 +120,7 @@ def move(stages: list[Stage], checkpoints: Path, sets, s: float, group) -> Moved
             carry=carried,
             observe=partial(_observed_from, first, observe),
             observe_at=stage.observe_at(),
-            lookahead=1 if group is None and x.device.type == "cpu" else AHEAD,
+            lookahead=lookahead(x.device) if group is None else AHEAD,
             checkpoint=checkpoints / f"{name}.safetensors",
             progress=True,
             group=group,
