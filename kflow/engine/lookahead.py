@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from kflow import checks, game
-from kflow.engine import graphs, transport
+from kflow.engine import graphs, rounding, transport
 from kflow.engine.batches import Batches, gather
 from kflow.engine.frame import Cloud
+from kflow.engine.rounding import Broken, Rounded
 from kflow.engine.settings import Settings
 from kflow.engine.shards import Shards
 from kflow.engine.transport import Layer, Prepared
@@ -23,6 +24,7 @@ from kflow.kernels import Radial
 from kflow.steps import Constant, MaxDisplacement, RelativeDisplacement
 
 FREE_OF_THE_ORIGIN = (Constant, MaxDisplacement)  # rules that no column at rest changes either
+NO_NUMBER = "became NaN or infinite"
 OWN_STEPS = (Constant, MaxDisplacement, RelativeDisplacement)  # which no device waits for
 
 
@@ -44,14 +46,6 @@ class Streams(NamedTuple):
     main: torch.cuda.Stream
 
 
-class Broken(FloatingPointError):
-    """The flow became NaN or infinite at `layer`."""
-
-    def __init__(self, layer: int, what: str):
-        super().__init__(f"at layer {layer} {what} became NaN or infinite")
-        self.layer, self.what = layer, what
-
-
 def plays_ahead(device: torch.device) -> bool:
     """Whether this device can play the next block's games while it moves all points."""
     return device.type == "cuda"
@@ -67,12 +61,13 @@ class Games:
         labels: Tensor,
         rng: torch.Generator,
         shards: Shards,
-        mixed: bool,
+        arithmetic: str,
     ):
         self.flow, self.clouds, self.labels = flow, clouds, labels
         self.training, device = clouds[0], clouds[0].points.device
-        self.rng, self.shards, self.mixed = rng, shards, mixed
-        self.mover = transport.mover_of(flow.kernel, mixed)
+        self.rng, self.shards, self.arithmetic = rng, shards, arithmetic
+        self.mixed = arithmetic == "mixed"
+        self.mover = transport.mover_of(flow.kernel, self.mixed)
         self.streams: Streams | None = None
         if device.type == "cuda":
             main = torch.cuda.current_stream(device)
@@ -148,14 +143,14 @@ class Games:
     def _finish(self, begun: "_Begun", stop: int) -> Block:
         """Wait for the games.
 
-        Raises Broken, or NotPositiveDefinite with the rows of x, where one could not be played;
-        the points must then be where they are before the block.
+        Raises Broken, Rounded, or NotPositiveDefinite with the rows of x, where one could not be
+        played; the points must then be where they are before the block.
         """
         with self._beside():
-            rho, eps, sound = torch.stack(begun.numbers).cpu().T.tolist()
+            rho, eps, sound, lost = torch.stack(begun.numbers).cpu().T.tolist()
         if self.streams:
             self.streams.main.wait_stream(self.streams.games)
-        if not all(sound):
+        if not all(sound) or max(lost) > rounding.MOST:
             self._explain(begun)
         return Block(stop, begun.layers, begun.prepared, rho, eps, begun.generator)
 
@@ -164,21 +159,23 @@ class Games:
         batches = self._batches(begun.draws)
         for k, sample in enumerate(begun.draws):
             if not torch.isfinite(batches.points[batches.at[k]]).all():
-                raise Broken(begun.start + k, "the points")
+                raise Broken(begun.start + k, f"the points {NO_NUMBER}")
             try:
-                (_, _, sound), _, prepared = self._layer(batches, k, strict=True)
+                (_, _, sound, lost), _, prepared = self._layer(batches, k, strict=True)
             except checks.NotPositiveDefinite as error:
                 pair = error.pair and tuple(sample.coarse_first()[list(error.pair)].tolist())
                 rows = f" (rows {pair[0]} and {pair[1]} of x)" if pair else ""
                 said = f"at layer {begun.start + k}: {error}{rows}"
                 raise checks.NotPositiveDefinite(said, pair) from error
             if not sound:
-                raise Broken(begun.start + k, "the step")
+                raise Broken(begun.start + k, f"the step {NO_NUMBER}")
+            if lost > rounding.MOST:
+                raise Rounded(begun.start + k, float(lost), self.arithmetic)
             self._move_batches(batches, [prepared], batches.needed[k])
-        raise Broken(begun.start, "the games of a block, which could be played again,")
+        raise Broken(begun.start, f"the games of a block, which could be played again, {NO_NUMBER}")
 
     def _layer(self, batches: Batches, k: int, strict: bool = False):
-        """rho, eps and soundness of the k-th game, and its layer, as it is and prepared."""
+        """What `_outcome` tells of the k-th game, and its layer, as it is and prepared."""
         z, y = batches.points[batches.at[k]], batches.labels[batches.labels_at[k]]
         if self.graphs and not strict:
             found, z, c, *prepared = self.graphs.outcome(z, y)
@@ -187,7 +184,10 @@ class Games:
         return found, Layer(z, c), Prepared(*prepared)
 
     def _outcome(self, z: Tensor, y: Tensor, strict: bool = False) -> tuple[Tensor, ...]:
-        """A game and the layer that moves its points down the gradient, as a row of tensors."""
+        """A game and the layer that moves its points down the gradient, as a row of tensors.
+
+        First rho, eps, whether these are numbers, and the share that rounding takes of the motion.
+        """
         flow = self.flow
         if self.mixed:
             z = z.bfloat16().to(z.dtype)
@@ -200,8 +200,10 @@ class Games:
         eps = torch.as_tensor(eps, dtype=g.dtype, device=g.device).reshape(())
         c = eps * played.solve(g)
         sound = torch.isfinite(played.rho) & torch.isfinite(c).all()
+        lost = rounding.share(c, eps * g - flow.nugget * c, self.arithmetic)
         layer = Layer(z, c.to(z))
-        return torch.stack([played.rho, eps, sound.to(g)]), *layer, *self.mover.prepare(layer)
+        told = torch.stack([played.rho, eps, sound.to(g), lost])
+        return told, *layer, *self.mover.prepare(layer)
 
     def _eps(self, z: Tensor, g: Tensor):
         if isinstance(self.flow.step, FREE_OF_THE_ORIGIN):

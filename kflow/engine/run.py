@@ -14,9 +14,10 @@ from kflow.engine import interruption, precisions, reach, saved_state
 from kflow.engine.checkpoint import Checkpoint
 from kflow.engine.frame import Cloud, Frame
 from kflow.engine.layers import store
-from kflow.engine.lookahead import Broken, Games
+from kflow.engine.lookahead import Games
 from kflow.engine.observation import State, numbers_and_tensors
 from kflow.engine.progress import Progress
+from kflow.engine.rounding import Broken
 from kflow.engine.settings import Settings
 from kflow.engine.sharded_checkpoint import ShardedCheckpoint
 from kflow.engine.shards import Group, RankLost, Shards
@@ -125,7 +126,7 @@ class Run:
         else:
             reach.check_origin(training, held, self.shards)
         labels = checks.wide(task.y.detach())
-        self.games = Games(flow, (training, carried), labels, task.rng, self.shards, self.mixed)
+        self.games = Games(flow, (training, carried), labels, task.rng, self.shards, held)
         width = training.points.shape[1]
         self.kept = store(
             task.keep_layers, task.layers, flow.n_fine, width, dtype, writes=self.shards.rank == 0
@@ -139,9 +140,7 @@ class Run:
             with self._checkpoint() as checkpoint, interruption.noticed(saves) as arrived:
                 self._go(checkpoint, arrived)
         except Broken as error:
-            raise FloatingPointError(
-                f"{error}{state.kept_text()}: take smaller steps or a larger nugget"
-            ) from error
+            raise FloatingPointError(f"{error}{state.kept_text()}: {error.cure}") from error
         except RankLost as error:
             raise RankLost(
                 f"at layer {state.layer} {error}{state.kept_text()}: start the same again, with as "

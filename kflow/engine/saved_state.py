@@ -9,7 +9,7 @@ from torch import Tensor
 from kflow import checks
 from kflow.engine import fingerprint
 from kflow.engine.checkpoint import refuse_other_run
-from kflow.engine.lookahead import Broken
+from kflow.engine.rounding import Broken
 from kflow.engine.sealed import Damaged
 from kflow.engine.shards import Shards
 
@@ -54,9 +54,11 @@ class Identity:
 def refuse_broken(state, shards: Shards):
     """Raise Broken where a point, moved or carried, of any rank is no longer finite."""
     clouds = (state.training.points, state.carried.points)
-    broken = torch.stack([~torch.isfinite(points).all() for points in clouds])
-    if shards.any(broken).any():
-        raise Broken(state.layer, "the points")
+    ends = [points.new_zeros(2) for points in clouds]  # a copy of the points would cost memory
+    ends += [torch.stack(points.aminmax()) for points in clouds if points.numel()]
+    broken = torch.isfinite(torch.cat(ends)).all().logical_not()
+    if shards.any(broken[None])[0]:
+        raise Broken(state.layer, "the points became NaN or infinite")
 
 
 def save(checkpoint, identity: Identity, state, shards: Shards):
