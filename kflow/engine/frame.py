@@ -11,7 +11,7 @@ from kflow.engine.shards import Shards
 from kflow.engine.transport import alignment
 
 SEEN = 1001  # training points whose median is the centre
-PART = 2**14
+PART = 2**10
 
 
 @dataclass(frozen=True)
