@@ -149,3 +149,10 @@ def test_groups_too_far_apart_for_a_precision_are_refused_with_the_cure(spread, 
     cure = "one by one" if place.precision == "float64" else 'precision="float64"'
     with pytest.raises(ValueError, match=f"bandwidths from the centre.*{cure}"):
         run(x, y, place)
+
+
+def test_rows_in_order_have_their_neighbours_seen():
+    t = torch.arange(10_000.0)[:, None]  # spaced by a bandwidth
+    flow = kflow.KernelFlow(kflow.Gaussian(1.0), 200, kflow.MaxDisplacement(0.05), 1e-3)
+    with pytest.raises(ValueError, match=r"bandwidths from the centre.*float32 cannot tell"):
+        flow.run(t, torch.sin(t), 1, torch.Generator().manual_seed(0))

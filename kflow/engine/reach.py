@@ -66,11 +66,18 @@ def _felt(points, reach, most: float, kernel: Radial) -> int | None:
     far = (reach > most).nonzero()[:, 0]
     if not len(far):
         return None
-    far = far[:: -(-len(far) // MOST)]
-    others = torch.arange(0, len(points), -(-len(points) // MOST), device=points.device)
-    others = torch.cat([far, others]).unique()
+    far = far[_some(len(far)).to(far.device)]
+    others = torch.cat([far, _some(len(points)).to(far.device)]).unique()
     z = points.cpu().double()
     k = kernel.of_squared(squared_distances(z[far.cpu()], z[others.cpu()]))
     k[far.cpu()[:, None] == others.cpu()] = 0
     feels = (k > NEGLIGIBLE).any(dim=1)
     return int(far[feels.nonzero()[0, 0]]) if feels.any() else None
+
+
+def _some(n: int) -> torch.Tensor:
+    """Numbers of rows: of all, or of a sample; every so many would miss all neighbours in order."""
+    if n <= MOST:
+        return torch.arange(n, device="cpu")
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(n, (MOST,), generator=rng, device="cpu").unique()
