@@ -252,5 +252,12 @@ def test_float32_stays_ieee_whatever_the_process_allows(rng):
         with precisions.ieee():
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
+        first, second = precisions.ieee(), precisions.ieee()  # of two threads, say
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "highest"
+        second.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")

@@ -1,12 +1,15 @@
 """The precisions of a flow's positions, and what this machine has for them."""
 
 import contextlib
+import threading
 import warnings
 
 import torch
 
 PRECISIONS = ("float64", "float32", "mixed")
 SUMS_BF16_WIDELY = hasattr(torch.ops.aten.mm, "dtype")  # bf16 products, float32 sums; on CUDA
+_lock = threading.Lock()
+_inside: list[str] = []  # what those who are in `ieee` found, in the order in which they came
 
 
 def check_there(precision: str, where: torch.device):
@@ -44,10 +47,19 @@ def uses_mixed(precision: str, device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def ieee():
-    """Float32 products in IEEE float32, whatever the process allows elsewhere (TF32, bf16)."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Float32 products in IEEE float32, whatever the process allows elsewhere (TF32, bf16).
+
+    The setting is the process's: the last of several threads to leave restores it.
+    """
+    with _lock:
+        _inside.append(torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        with _lock:
+            left = _inside.pop()
+            if (
+                not _inside
+            ):  # the first to enter found what the process allows, and is the last here
+                torch.set_float32_matmul_precision(left)
