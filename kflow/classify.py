@@ -88,6 +88,20 @@ def draw_per_class(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> 
     )
 
 
+def draw_in_proportion(y: Float[Tensor, "n c"], size: int, rng: torch.Generator) -> Tensor:
+    """Positions of `size` points, each class in proportion to its own, and with one at least.
+
+    Where there are more classes than `size` it is one of each; of all, where there are no more.
+    """
+    counts = torch.bincount(classes(y).cpu(), minlength=max(2, y.shape[1])).double()
+    wanted = min(size / len(y), 1) * counts
+    shares = torch.where(counts > 0, wanted.floor().clamp_min(1), 0.0).long()
+    rest = (wanted - shares).sort(descending=True, stable=True)
+    shares[rest.indices[: max(0, min(size, len(y)) - int(shares.sum()))]] += 1
+    order = draw_per_class(y, len(y), rng).split(counts.long().tolist())
+    return torch.cat([members[:share] for members, share in zip(order, shares, strict=True)])
+
+
 def positions(y: Float[Tensor, "n c"], size: int, per_class: bool, rng: torch.Generator) -> Tensor:
     """Positions of `size` points drawn uniformly, or of size / c of each class; else ValueError."""
     if not per_class:

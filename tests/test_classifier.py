@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_digits, load_iris, make_moons
+from sklearn.datasets import load_digits, load_iris, make_classification, make_moons
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -153,7 +153,7 @@ def test_it_keeps_the_rules_of_scikit_learn():
     [
         (dict(gamma="wide"), "gamma must be a number, not 'wide'"),
         (dict(delta=0), "delta must be above 0"),
-        (dict(n_interp=None), "n_interp must be an integer, not None"),
+        (dict(n_interp="all"), "n_interp must be an integer, not 'all'"),
         (dict(n_fine=2.5), "n_fine must be an integer, not 2.5"),
         (dict(random_state=10**30), "random_state must be at most"),
         (dict(random_state=-1), "random_state must be at least 0"),
@@ -218,3 +218,13 @@ def test_classes_that_cannot_be_saved_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"classes of datetime64\[D\] cannot be saved"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n_interp", [2000, None])
+def test_unequal_classes_keep_their_shares(n_interp):
+    x, y = make_classification(
+        1000, 8, n_informative=4, weights=[0.9], flip_y=0.1, class_sep=0.7, random_state=0
+    )
+    flow = kflow.KernelFlowClassifier(n_interp=n_interp)
+    model = make_pipeline(StandardScaler(), flow).fit(x[:600], y[:600])
+    assert model.score(x[600:], y[600:]) > np.mean(y[600:] == 0)

@@ -126,3 +126,21 @@ def test_bad_input_is_refused_by_name(change, says, clusters, rng):
 def test_a_table_is_made_of_rates(rates, error, says):
     with pytest.raises(error, match=says):
         kflow.error_table(rates)
+
+
+@pytest.mark.parametrize(
+    "counts, size, shares",
+    [
+        ((90, 10, 0), 50, [45, 5, 0]),
+        ((90, 10, 5), 10, [8, 1, 1]),  # 8.57, 0.95 and 0.48: each has one at least
+        ((400, 3, 3), 3, [2, 1, 1]),
+        ((5, 5, 5), 4, [2, 1, 1]),
+        ((5, 5, 5), 100, [5, 5, 5]),
+    ],
+)
+def test_points_are_drawn_in_proportion_to_their_classes(counts, size, shares, rng):
+    labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=rng)]
+    drawn = classify.draw_in_proportion(torch.eye(3)[labels], size, rng)
+    assert len(drawn.unique()) == len(drawn)
+    assert torch.bincount(labels[drawn], minlength=3).tolist() == shares

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kflow import checks
-from kflow.classify import draw_per_class
+from kflow.classify import draw_in_proportion
 from kflow.estimators import inputs, parts, storage
 from kflow.estimators.pairs import tell_apart
 from kflow.flow import KernelFlow
@@ -38,8 +38,8 @@ class KernelFlowClassifier(
     points, by default a quarter of them, at least 20 and at most 200: games that hold most of the
     data let the flow fit their labels, as a small nugget does. `nugget` is the flow's,
     `interp_nugget` that of the interpolant, a number or "loo" (chosen by leaving one out). The
-    interpolant keeps n_interp points, alike for each class, so a class_weight is not needed. The
-    layers are kept, twice layers x n_fine x features numbers. random_state is a seed, a
+    interpolant keeps n_interp points (None: all), of each class in proportion to its size and one
+    at least; there is no class_weight. The layers are kept, twice layers x n_fine x features numbers. random_state is a seed, a
     RandomState, or None. device is "cpu", "cuda" (with a number, or not) or "mps", which
     computes in float32.
 
@@ -63,7 +63,7 @@ class KernelFlowClassifier(
         delta=0.1,
         nugget=1.0,
         interp_nugget=1.0,
-        n_interp=600,
+        n_interp=2000,
         precision="float32",
         device="cpu",
         random_state=0,
@@ -138,7 +138,8 @@ class KernelFlowClassifier(
     def _check(self):
         checks.number("gamma", self.gamma, above=0)
         checks.number("delta", self.delta, above=0)
-        checks.integer("n_interp", self.n_interp, least=1)
+        if self.n_interp is not None:
+            checks.integer("n_interp", self.n_interp, least=1)
         if self.n_fine is not None:
             checks.integer("n_fine", self.n_fine, least=2)
 
@@ -150,8 +151,8 @@ class KernelFlowClassifier(
         return min(wanted - wanted % 2, most)
 
     def _pairs(self, points, one_hot, rng):
-        per_class = max(1, self.n_interp // len(self.classes_))
-        kept = draw_per_class(one_hot, per_class, rng).to(points.device)
+        size = len(points) if self.n_interp is None else self.n_interp
+        kept = draw_in_proportion(one_hot, size, rng).to(points.device)
         points, one_hot, nugget = points[kept], one_hot[kept], self.interp_nugget
         if nugget == "loo":
             nugget = loo_nugget(self.kernel_, points, one_hot - one_hot.mean(0), rng)
@@ -160,8 +161,7 @@ class KernelFlowClassifier(
 
     def _layers(self, flow, x, one_hot, rng) -> int:
         """The fewest layers that err on held-out points as rarely as the best, within chance."""
-        size = max(1, len(x) // (5 * len(self.classes_)))
-        held = draw_per_class(one_hot, size, rng).to(x.device)
+        held = draw_in_proportion(one_hot, len(x) // 5, rng).to(x.device)
         rest = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill(0, held, False)
         if len(held) < FEWEST or not one_hot[rest].any(0).all():
             return 0

@@ -47,6 +47,9 @@ def classification(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "five classes": datasets.make_classification(
             800, 40, n_informative=8, n_classes=5, random_state=seed
         ),
+        "unequal classes": datasets.make_classification(
+            1500, 8, n_informative=4, weights=[0.9], flip_y=0.1, class_sep=0.7, random_state=seed
+        ),
         "diabetes, above the median": (x, (target > np.median(target)).astype(int)),
         "MNIST, 500 images": _images(data.mnist(), seed),
         "Fashion-MNIST, 500 images": _images(data.fashion_mnist(), seed),
