@@ -246,6 +246,20 @@ def test_what_is_no_number_in_a_data_frame_is_named_by_its_label():
     assert kflow.KernelFlowRegressor(steps=1).fit(numbers, labels.fillna(0)).n_features_in_ == 2
 
 
+@pytest.mark.parametrize("model", [kflow.KernelFlowRegressor(), kflow.KernelFlowClassifier()])
+def test_masked_entries_are_refused_by_their_rows(model):
+    rows, labels = np.arange(20), np.arange(20) % 2
+    x = np.ma.masked_array(X, (rows == 7)[:, None] & [True, False, False])
+    with pytest.raises(ValueError, match="X is masked in 1 of 20 rows: 7; leave them out, or fill"):
+        model.fit(x, labels)
+    for y in (labels, labels.astype(float), np.array([*"ab"])[labels]):
+        with pytest.raises(ValueError, match="y is masked in 2 of 20 rows: 18, 19; leave these"):
+            model.fit(X, np.ma.masked_array(y, rows > 17))
+    fitted = clone(model).fit(X, np.ma.masked_array(labels, np.zeros(20, bool)))
+    with pytest.raises(ValueError, match="X is masked in 1 of 20 rows: 7"):
+        fitted.predict(x)
+
+
 def resealed(path, **change):
     """The saved model with other settings or tensors, and the seal of these."""
     tensors, facts = sealed.read(path)

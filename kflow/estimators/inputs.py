@@ -15,6 +15,8 @@ with checks.extra("sklearn"):
     from sklearn.utils.validation import validate_data
 
 REAL = (np.float64, np.float32)
+FILL = "leave them out, or fill them in with sklearn.impute.SimpleImputer"
+LEAVE = "leave these rows out: a label cannot be filled in"
 DATES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
 
@@ -35,13 +37,16 @@ def all_or_nothing(fit: Callable) -> Callable:
 
 
 def validated(estimator, X, y="no_validation", **options):  # noqa: N803
-    """scikit-learn's validation, with errors that name columns of words, and rows with NaN."""
+    """scikit-learn's validation; its errors name columns of words, and rows that lack values."""
     _numbers_alone(X)
-    if not isinstance(y, str) and np.asarray(y).dtype.kind == "f":
-        finite_rows("y", y, "leave these rows out: a label cannot be filled in")
+    _nothing_masked("X", X, FILL)
+    if not isinstance(y, str):
+        _nothing_masked("y", y, LEAVE)
+        if np.asarray(y).dtype.kind == "f":
+            _finite("y", y, LEAVE)
     given, found = X, validate_data(estimator, X, y, dtype=REAL, ensure_all_finite=False, **options)
     X = found[0] if isinstance(found, tuple) else found  # noqa: N806
-    finite_rows("X", given, "leave them out, or fill them in with sklearn.impute.SimpleImputer", X)
+    _finite("X", given, FILL, X)
     if X.size and float(np.abs(X).max()) > checks.LARGEST_LABEL:
         raise ValueError(
             f"X must be at most {checks.LARGEST_LABEL:g}, but it reaches {np.abs(X).max():g}, too "
@@ -50,25 +55,30 @@ def validated(estimator, X, y="no_validation", **options):  # noqa: N803
     return found
 
 
-def finite_rows(name: str, given, cure: str, values: np.ndarray | None = None):
-    """Refuse NaN and infinity, naming rows that hold one, by their labels where they have some."""
-    values = np.asarray(given) if values is None else values
-    if not values.size:
-        return
-    bad = ~np.isfinite(values.reshape(len(values), -1))
+def _nothing_masked(name: str, given, cure: str):
+    """Refuse masked entries: beneath the mask there are values, which would be used."""
+    if np.ma.is_masked(given):
+        _refuse_rows(name, "is masked", np.ma.getmaskarray(given), given, cure)
+
+
+def _finite(name: str, given, cure: str, values: np.ndarray | None = None):
+    """Refuse NaN and infinity."""
+    bad = ~np.isfinite(np.asarray(given) if values is None else values)
+    if bad.any():
+        _refuse_rows(name, "contains NaN or infinity", bad, given, cure)
+
+
+def _refuse_rows(name: str, what: str, bad: np.ndarray, given, cure: str):
+    """The error that names some of the bad rows, by their labels where they have some."""
+    bad = bad.reshape(len(bad) if bad.ndim else 1, -1)
     rows = np.flatnonzero(bad.any(1))
-    if len(rows):
-        labels = given.index if hasattr(given, "iloc") else range(len(values))
-        shown = ", ".join(str(labels[row]) for row in rows[:5]) + ", ..." * (len(rows) > 5)
-        columns = np.flatnonzero(bad.any(0))
-        names = getattr(given, "columns", None)
-        where = (
-            f" (columns {', '.join(str(names[c]) for c in columns)})" if names is not None else ""
-        )
-        raise ValueError(
-            f"{name} contains NaN or infinity in {len(rows)} of {len(values)} rows: "
-            f"{shown}{where}; {cure}"
-        )
+    labels = given.index if hasattr(given, "iloc") else range(len(bad))
+    shown = ", ".join(str(labels[row]) for row in rows[:5]) + ", ..." * (len(rows) > 5)
+    names = getattr(given, "columns", None)
+    where = ""
+    if names is not None:
+        where = f" (columns {', '.join(str(names[c]) for c in np.flatnonzero(bad.any(0)))})"
+    raise ValueError(f"{name} {what} in {len(rows)} of {len(bad)} rows: {shown}{where}; {cure}")
 
 
 def _numbers_alone(X):  # noqa: N803
