@@ -96,6 +96,25 @@ def test_constant_columns_are_left_out(friedman, fitted):
     assert model.bandwidths_[3] == np.inf and len(model.bandwidths_) == 11
 
 
+def test_a_column_that_differs_by_rounding_is_left_out_with_a_warning():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        means = [np.full(k, 0.1, dtype).mean() for k in rng.integers(1, 2000, 200)]
+        frame = pd.DataFrame({"mean": means, "x": rng.normal(size=200).astype(dtype)})
+        assert frame["mean"].nunique() > 2
+        with pytest.warns(UserWarning, match="constant but for rounding are left out: mean; if"):
+            model = kflow.KernelFlowRegressor(steps=1).fit(frame, frame["x"])
+        assert model.varies_.tolist() == [False, True]
+
+
+def test_a_column_counts_where_it_differs_by_more_than_rounding():
+    rng = np.random.default_rng(0)  # degrees, a metre apart
+    x = np.stack([13.4 + 1e-5 * rng.normal(size=100), rng.normal(size=100)], 1).astype(np.float32)
+    y = (x[:, 0] - np.float32(13.4)) * 1e5
+    model = kflow.KernelFlowRegressor(steps=40).fit(x[:70], y[:70])
+    assert model.varies_.all() and model.score(x[70:], y[70:]) > 0.99
+
+
 def test_coincident_points_with_other_labels_need_a_nugget_and_learn_one():
     x = np.repeat(np.linspace(0, 1, 20)[:, None], 2, axis=0)
     y = np.sin(5 * x[:, 0]) + np.tile([-0.1, 0.1], 20)

@@ -132,14 +132,6 @@ def floats(y) -> np.ndarray:
     return found
 
 
-def spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the standard deviation of each column, in any unit: no square underflows."""
-    mean = values.mean(0, dtype=np.float64)
-    largest = np.abs(values - mean).max(0)
-    unit = np.where(largest > 0, largest, 1.0)
-    return mean, unit * np.sqrt(np.square((values - mean) / unit).mean(0))
-
-
 def seeded(random_state) -> torch.Generator:
     """A generator from what scikit-learn takes: a number, a RandomState, or None for no seed."""
     if not isinstance(random_state, Integral):

@@ -5,7 +5,7 @@ import torch
 
 from kflow import checks
 from kflow.engine import memory
-from kflow.estimators import choices, inputs, parts, storage
+from kflow.estimators import choices, inputs, parts, standardise, storage
 from kflow.estimators.groups import numbered, split
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
@@ -21,7 +21,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
 
     `predict(X, return_std=True)` is the uncertainty of the function, as with scikit-learn's
     `alpha`; with noise=True it is that of a new label, as with its WhiteKernel. Features are
-    standardised; those that are constant are left out.
+    standardised; those that are constant, but for rounding, are left out.
 
     kernel is "matern52", "matern32", "gaussian" or "rational_quadratic", with a bandwidth for each
     feature (ard=True) or one for all (take it with fewer than about ten rows for each feature: the
@@ -84,9 +84,13 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
             raise ValueError(
                 f"all labels y are equal, {y[0].tolist()}, so there is nothing to learn"
             )
-        self._standardise(X, y)
+        names = getattr(self, "feature_names_in_", range(X.shape[1]))
+        self.mean_, self.scale_, self.varies_ = standardise.features(X, names)
+        self.y_mean_, self.y_scale_ = np.zeros(y.shape[1]), np.ones(y.shape[1])
+        if self.normalize_y:
+            y, self.y_mean_, self.y_scale_ = standardise.labels(y)
         rng = inputs.seeded(self.random_state)
-        x, labels = self._points(X), self._tensor((y - self.y_mean_) / self.y_scale_)
+        x, labels = self._points(X), self._tensor(y)
         self._learn(x, labels, rng)
         kept = self._kept(labels, rng)
         part, kept = kept[:CALIBRATED].sort().values, kept.sort().values
@@ -135,25 +139,6 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         check_is_fitted(self)
         mean, _ = self.posterior_.leave_one_out()
         return self._shaped(self._numpy(mean) * self.y_scale_ + self.y_mean_)
-
-    def _standardise(self, X, y):  # noqa: N803
-        self.mean_, scale = inputs.spread(X)
-        rounding = 10 * np.finfo(X.dtype).eps * np.abs(self.mean_)
-        self.varies_ = scale > rounding
-        if not self.varies_.any():
-            raise ValueError(
-                "all features of X are constant, but for rounding, so no point differs from another"
-            )
-        self.scale_ = np.where(self.varies_, scale, 1.0)
-        self.y_mean_, self.y_scale_ = np.zeros(y.shape[1]), np.ones(y.shape[1])
-        if self.normalize_y:
-            self.y_mean_, scale = inputs.spread(y)
-            least = np.where(scale > 0, scale, 1.0).min()
-            if least < 1 / checks.LARGEST_LABEL:
-                raise ValueError(
-                    f"y varies by {least:g}, too little to be squared; use other units"
-                )
-            self.y_scale_ = np.where(scale > 0, scale, 1.0)
 
     def _learn(self, x, y, rng):
         kernel = choices.kernel(self.kernel, self.ard, x.shape[1])
