@@ -375,6 +375,21 @@ def test_an_output_without_a_label_but_0_has_no_part_in_the_likelihood():
     assert both.log_marginal_likelihood_ == pytest.approx(one.log_marginal_likelihood_)
 
 
+@pytest.mark.parametrize("constant", [0.1, 0.5, "by rounding"])
+def test_a_constant_output_has_no_part_in_the_likelihood_whatever_its_value(constant):
+    x = np.random.RandomState(0).normal(size=(40, 2))
+    rounded = [np.full(k, 0.1).mean() for k in range(1, 1600, 40)]
+    other = rounded if constant == "by rounding" else np.full(40, constant)
+    model = kflow.KernelFlowRegressor(steps=0)
+    one = clone(model).fit(x, x[:, 0]).log_marginal_likelihood_
+    model.fit(x, np.stack([x[:, 0], other], 1))
+    assert model.log_marginal_likelihood_ == pytest.approx(one)
+    assert model.amplitude_[1] == 0
+    np.testing.assert_allclose(model.predict(x + 1)[:, 1], other[0], rtol=1e-14)
+    with pytest.raises(ValueError, match="all labels y are equal"):
+        model.fit(x, other)
+
+
 def test_a_fit_that_fails_leaves_the_model_as_it_was(friedman, monkeypatch):
     x, x_test, y, _ = friedman
     model = kflow.KernelFlowRegressor(**QUICK).fit(x, y)

@@ -80,9 +80,10 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         y, groups = inputs.floats(y), numbered(groups, len(X))
         self._one_output = y.ndim == 1
         y = y.reshape(len(y), -1)
-        if not (y != y[0]).any():
+        if not standardise.differs(y).any():
             raise ValueError(
-                f"all labels y are equal, {y[0].tolist()}, so there is nothing to learn"
+                f"all labels y are equal but for rounding, {y[0].tolist()}, so there is nothing "
+                "to learn"
             )
         names = getattr(self, "feature_names_in_", range(X.shape[1]))
         self.mean_, self.scale_, self.varies_ = standardise.features(X, names)

@@ -42,12 +42,13 @@ def features(
 def labels(
     y: Float[ndarray, "n c"],
 ) -> tuple[Float[ndarray, "n c"], Float[ndarray, " c"], Float[ndarray, " c"]]:
-    """Labels of mean 0 and deviation 1, the mean, the scale."""
+    """Labels of mean 0 and deviation 1, the mean, the scale; all exactly 0 where y is constant."""
+    varies = differs(y)
     mean, scale = spread(y)
-    scale = np.where(scale > 0, scale, 1.0)
+    mean, scale = np.where(varies, mean, y[0]), np.where(varies, scale, 1.0)
     if scale.min() < 1 / checks.LARGEST_LABEL:
         raise ValueError(f"y varies by {scale.min():g}, too little to be squared; use other units")
-    return (y - mean) / scale, mean, scale
+    return np.where(varies, (y - mean) / scale, 0.0), mean, scale
 
 
 def differs(values: Float[ndarray, "n d"]) -> Bool[ndarray, " d"]:
