@@ -1,5 +1,6 @@
 """Forecasting: known exponents, what a delay sees, valid times, irregular times, bad input."""
 
+import datetime
 import math
 
 import numpy as np
@@ -20,6 +21,7 @@ from kflow.forecasting import (
     scale_of,
     valid_time,
 )
+from kflow.forecasting.clock import Clock
 from kflow.learning import Polynomial
 
 ONES = np.ones((4, 2))
@@ -270,9 +272,26 @@ def test_dates_keep_their_digits():
         np.testing.assert_allclose(gaps, 1e-7, rtol=1e-6)
 
 
+def test_integers_keep_their_digits():
+    """As float64, nanoseconds since 1970 are multiples of 256."""
+    gaps = np.random.default_rng(0).integers(800, 1200, 49)
+    for dtype in (np.int64, np.uint64, object):
+        times = (1_700_000_000_000_000_000 + np.append(0, np.cumsum(gaps))).astype(dtype)
+        for given in (times, times.tolist(), np.ma.masked_array(times)):
+            found = OneStepMap(LinearRegression()).fit(wave(50), times=given)
+            np.testing.assert_array_equal(np.diff(found.times_), gaps)
+        with pytest.raises(ValueError, match=f"end at {times[-1]}; the first is {times[-2]}"):
+            found.forecast(times=times[-2:])
+    with pytest.raises(ValueError, match=rf"times\[1\] = {times[0]} does not"):
+        found.forecast(times=[times[-1], times[0]])
+
+
 def test_durations_are_the_same_in_any_unit(expected):
     passed = (SECONDS * 1e3).round().astype("timedelta64[ms]")
-    found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=passed[:90])
+    found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=passed[:90].tolist())
+    assert found.times_.tolist() == pytest.approx(SECONDS[:90], rel=1e-14)
+    exact = [pd.Timedelta(each, "ns") for each in (1, 2, 4)]
+    assert Clock("durations").read(exact).tolist() == [1e-9, 2e-9, 4e-9]
     for unit in ("ms", "us", "ns"):
         later = passed[90:].astype(f"timedelta64[{unit}]")
         np.testing.assert_allclose(found.forecast(times=later), expected, atol=1e-6)
@@ -294,6 +313,16 @@ def test_times_that_do_not_fit_those_of_the_fit_are_refused(times, says):
     found = OneStepMap(QUICK, delays=3).fit(VALUES[:90], times=since("2024-02-29")[:90])
     with pytest.raises((TypeError, ValueError), match=says):
         found.forecast(times=times)
+
+
+@pytest.mark.parametrize(
+    "one", [1, 1.0, datetime.date(2020, 1, 1), pd.Timestamp(9), np.datetime64(9, "s")]
+)
+@pytest.mark.parametrize("other", [datetime.timedelta(1), np.timedelta64(2, "s"), pd.Timedelta(2)])
+def test_times_of_two_kinds_are_refused(one, other):
+    for times in ([one, other], (other, one), np.array([one, other], dtype=object)):
+        with pytest.raises(TypeError, match="all dates, all durations or all numbers, not both"):
+            OneStepMap().fit([1.0, 2.0], times=times)
 
 
 def test_masked_times_a_horizon_and_other_variables_are_refused():

@@ -7,7 +7,7 @@ from kflow import checks
 from kflow.estimators import KernelFlowRegressor
 from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
-from kflow.forecasting.clock import Clock, increasing
+from kflow.forecasting.clock import Clock
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 from kflow.forecasting.paths import correlation_of, drawn
 
@@ -48,7 +48,7 @@ class OneStepMap(BaseEstimator):
         self.times_ = None
         if times is not None:
             self._clock = Clock.of(times)
-            self.times_ = increasing(self._clock.read(times), len(self.series_)).copy()
+            self.times_ = self._clock.increasing(times, len(self.series_))
         self._embedding, self._difference = (self.delays, self.gap), self.difference
         x, y = embed(self.series_, *self._embedding)
         self.window_ = window_of(*self._embedding)
@@ -185,10 +185,7 @@ class OneStepMap(BaseEstimator):
                 "a map that was fitted with times forecasts its own series, at `times`, with no "
                 "horizon"
             )
-        later = self._clock.read(times)
-        if later.ndim != 1 or not later.size:
-            raise ValueError(f"times must be (k,), k > 0, those to forecast, not {later.shape}")
-        increasing(later, len(later))
+        later = self._clock.increasing(times)
         if later[0] <= self.times_[-1]:
             last = self._clock.shown(self.times_[-1])
             raise ValueError(
