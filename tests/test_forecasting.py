@@ -239,6 +239,22 @@ def test_a_fitted_map_does_not_change_with_what_it_was_given():
     np.testing.assert_array_equal(found.forecast(3), before)
 
 
+@pytest.mark.parametrize("names", [["a", "b"], [0, 1], [("a", 1), ("a", "b")]])
+def test_variables_are_known_by_their_names(names):
+    frame = pd.DataFrame(np.stack([wave(), wave()[::-1] ** 2], 1))
+    frame.columns = pd.Index(names)
+    found = OneStepMap(LinearRegression(), delays=2).fit(frame)
+    other = frame[names[::-1]]
+    for call in (found.predict, lambda last: found.forecast(3, last=last)):
+        np.testing.assert_array_equal(call(other[names]), call(frame.to_numpy()))
+        with pytest.raises(ValueError, match=r"columns .* as in fit, not .*; their order counts"):
+            call(other)
+        with pytest.raises(ValueError, match=r"columns .* as in fit, not .* fitted with others"):
+            call(frame.set_axis(["c", "d"], axis=1))
+    plain = OneStepMap(LinearRegression(), delays=2).fit(frame.to_numpy())
+    np.testing.assert_array_equal(plain.predict(frame), found.predict(frame))
+
+
 SECONDS = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 93).round(3))
 VALUES = np.sin(SECONDS / 3)
 

@@ -9,6 +9,7 @@ from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
 from kflow.forecasting.clock import Clock
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
+from kflow.forecasting.names import names_of, same_names
 from kflow.forecasting.paths import correlation_of, drawn
 
 with checks.extra("sklearn"):
@@ -26,6 +27,7 @@ class OneStepMap(BaseEstimator):
     difference=True it learns the change to the next value: for a series with a trend. With `times`
     in `fit` the time to the next value, and those between the values, are features too: for
     irregular sampling. Times are numbers, dates or durations; of the latter seconds are the unit.
+    The columns of a data frame keep their names: later ones must have the same, in the same order.
 
     `forecast` iterates the mean. A KernelFlowRegressor (itself, not in a pipeline) has error bars,
     too: `predict(series, return_std=True)` for one step, and `sample` for more. They are as long as
@@ -44,7 +46,7 @@ class OneStepMap(BaseEstimator):
         """Learn from a series (n,) or (n, d), at these increasing times if they are not regular."""
         checks.flag("difference", self.difference)
         self.series_ = as_series(series).copy()
-        self._flat = np.ndim(series) == 1
+        self._names, self._flat = names_of(series), np.ndim(series) == 1
         self.times_ = None
         if times is not None:
             self._clock = Clock.of(times)
@@ -77,6 +79,7 @@ class OneStepMap(BaseEstimator):
         """
         self._regular("predict")
         checks.flag("return_std", return_std)
+        same_names("series", series, self._names)
         values = as_series(series)
         if values.shape[1] != self.series_.shape[1]:
             raise ValueError(
@@ -126,6 +129,7 @@ class OneStepMap(BaseEstimator):
     def _begin(self, horizon, last, times):
         """The windows (..., window, d) that forecasts start from, the steps, and their times."""
         check_is_fitted(self)
+        same_names("last", last, self._names)
         values = self.series_ if last is None else _states(last)
         if values.shape[-1] != self.series_.shape[1] or values.shape[-2] < self.window_:
             raise ValueError(
