@@ -28,11 +28,13 @@ def error_rate(
     """Fraction of wrong labels of the interpolant on n_interp of the points, drawn with rng.
 
     Drawn uniformly, or n_interp / c of each class. One output (c = 1) is classified by its sign,
-    more by the largest. Raises ValueError on bad arguments, NotPositiveDefinite on coincident
-    points without a nugget.
+    so its labels are of both signs, +1 and -1 say; more by the largest. Raises ValueError on bad
+    arguments, NotPositiveDefinite on coincident points without a nugget.
     """
     checks.points_and_labels(x, y)
     checks.points_and_labels(x_test, y_test, "x_test", "y_test", x.shape[1], y.shape[1])
+    _have_signs("y", y)
+    _have_signs("y_test", y_test)
     checks.same_place("x_test", x_test, "x", x)
     checks.integer("n_interp", n_interp, least=1, most=len(x))
     checks.generator(rng)
@@ -42,6 +44,20 @@ def error_rate(
     predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
     wrong = classes(predicted) != classes(y_test)
     return float(wrong.double().mean())
+
+
+def _have_signs(name: str, y: Float[Tensor, "n c"]):
+    """Refuse one column of labels that their signs do not tell apart, such as 0 and 1."""
+    if y.shape[1] > 1 or not len(y):
+        return
+    low, high = (float(end) for end in y.aminmax())
+    zero = bool((y == 0).any())
+    if zero or low != high and (low > 0) == (high > 0):
+        raise ValueError(
+            f"{name} of one column is classified by its sign, but holds labels from {low:g} to "
+            f"{high:g}{', 0 among them' * zero}; take +1 and -1, or a column of 0 "
+            f"and 1 for each class"
+        )
 
 
 def classes(y: Float[Tensor, "n c"]) -> Tensor:

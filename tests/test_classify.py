@@ -50,6 +50,24 @@ def test_one_output_is_classified_by_its_sign(clusters, rng):
     ) <= 1 / 3  # fmt: skip
 
 
+@pytest.mark.parametrize("labels", [(0.0, 1.0), (1.0, 2.0), (-1.0, 0.0), (0.0, 0.0), (-3.0, -1.0)])
+def test_labels_that_their_sign_does_not_tell_apart_are_refused(labels, clusters, rng):
+    x, y, x_test, y_test = clusters
+    low, high = labels
+    one, one_test = low + (high - low) * y[:, :1], low + (high - low) * y_test[:, :1]
+    both, both_test = 2 * y[:, :1] - 1, 2 * y_test[:, :1] - 1
+    says = (
+        rf"of one column is classified by its sign, .* from {low:g} to {high:g}.*; take \+1 and -1"
+    )
+    with pytest.raises(ValueError, match="y " + says):
+        kflow.error_rate(kflow.Gaussian(2.0), x, one, x_test, both_test, 6, rng)
+    with pytest.raises(ValueError, match="y_test " + says):
+        kflow.error_rate(kflow.Gaussian(2.0), x, both, x_test, one_test, 6, rng)
+    all_one = torch.ones_like(both_test)  # one class, which a test set may be
+    rate = kflow.error_rate(kflow.Gaussian(2.0), x, both, x_test, all_one, 60, rng, 1e-6)
+    assert rate == pytest.approx(2 / 3)
+
+
 def test_as_many_points_are_drawn_as_asked(rng):
     y = torch.eye(3)[torch.arange(12) % 3]
     drawn = classify.positions(y, 5, False, rng)
