@@ -239,6 +239,13 @@ def test_deviation_and_covariance_exclude_each_other(fitted, friedman):
         fitted.predict(friedman[1], return_std=True, return_cov=True)
 
 
+@pytest.mark.parametrize("name", ["return_std", "return_cov", "noise"])
+@pytest.mark.wrong_types
+def test_what_is_asked_for_with_a_prediction_is_true_or_false(name, fitted):
+    with pytest.raises(TypeError, match=f"{name} must be True or False, not 'no'"):
+        fitted.predict(X, **{name: "no"})
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::kflow.learning.LearningWarning")
 def test_it_keeps_the_rules_of_scikit_learn():

@@ -111,6 +111,9 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
 
         With noise=True the uncertainty is that of a new label, without it that of the function.
         """
+        for name, value in (("return_std", return_std), ("return_cov", return_cov)):
+            checks.flag(name, value)
+        checks.flag("noise", noise)
         if return_std and return_cov:
             raise ValueError("return_std and return_cov exclude each other: take one")
         x = self._new(X)
