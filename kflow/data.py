@@ -73,7 +73,7 @@ def swiss_roll(n: int = 250, *, rng: torch.Generator, noise: float = 0.0) -> tup
     """
     checks.integer("n", n, least=2, most=10**9)
     checks.generator(rng)
-    checks.number("noise", noise, least=0)
+    noise = checks.number("noise", noise, least=0)
     arms = []
     for sign, points in ((1.0, (n + 1) // 2), (-1.0, n // 2)):
         uniform = torch.rand(points, generator=rng, dtype=torch.float64, device="cpu")

@@ -68,7 +68,7 @@ def rho(
     K + nugget I in both terms and the outputs are summed (trace). Raises ValueError on bad
     arguments or zero labels, NotPositiveDefinite where points coincide and the nugget is 0.
     """
-    _check(kernel, z, y, coarse, nugget)
+    nugget = _checked(kernel, z, y, coarse, nugget)
     wide = checks.wide(z)
     y, coarse = y.to(wide), coarse.to(wide.device)
     gram = with_nugget(gram_of(kernel, wide), nugget)
@@ -87,7 +87,7 @@ def rho_and_gradient(
     In closed form for the radial kernels of `kflow.kernels`, by autograd for any other callable.
     Raises what `rho` raises.
     """
-    _check(kernel, z, y, coarse, nugget)
+    nugget = _checked(kernel, z, y, coarse, nugget)
     wide = checks.wide(z)
     if isinstance(kernel, Radial):
         wide = centred(wide)
@@ -145,8 +145,9 @@ def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     return Played(1 - found.share, gradient, found.factor, found.inverse)
 
 
-def _check(kernel, z, y, coarse, nugget):
+def _checked(kernel, z, y, coarse, nugget) -> float:
+    """The nugget as a float; refuse arguments that make no game."""
     checks.kernel("kernel", kernel)
     checks.points_and_labels(z, y, "z", "y")
     checks.coarse_positions(coarse, len(z))
-    checks.number("nugget", nugget, least=0)
+    return checks.number("nugget", nugget, least=0)

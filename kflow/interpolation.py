@@ -71,7 +71,7 @@ def interpolate(
     checks.points_and_labels(x, y)
     if not len(x):
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
-    checks.number("nugget", nugget, least=0)
+    nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x), checks.wide(y)
     factor = cholesky(gram_of(kernel, x), nugget, x)
     energy = float(energy_of(factor, y).detach())

@@ -1,11 +1,13 @@
 """Points that are nowhere, or not where the others are, end in errors that name the cure."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
 import kflow
-from kflow import checks
+from kflow import checks, data, learning
 from kflow.engine import precisions
 
 X, Y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.ones(6, 1)
@@ -132,6 +134,36 @@ def test_labels_that_are_not_finite_are_refused_in_every_precision(dtype, bad):
     with pytest.raises(ValueError, match="y must be finite, but row 1 holds NaN or infinity"):
         checks.matrix("y", y, largest=checks.LARGEST_LABEL)
     checks.matrix("y", torch.ones(2, 1, dtype=dtype), largest=checks.LARGEST_LABEL)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda nugget: kflow.interpolate(KERNEL, X, Y, nugget)(X),
+        lambda nugget: kflow.rho(KERNEL, X, Y, HALF, nugget),
+        lambda nugget: kflow.rho_and_gradient(KERNEL, X, Y, HALF, nugget)[1],
+        lambda nugget: learning.condition(KERNEL, X, Y, nugget).mean(X),
+        lambda noise: data.swiss_roll(10, rng=rng(), noise=noise)[0],
+    ],
+)
+@pytest.mark.wrong_types
+def test_any_real_number_is_taken_as_a_float(call):
+    assert torch.equal(call(Fraction(1, 8)), call(0.125))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda kernel: learning.condition(kernel, X, Y, 0.1),
+        lambda kernel: learning.loo_nugget(kernel, X, X, rng()),
+        lambda kernel: kflow.interpolate(kernel, X, Y),
+        lambda kernel: kflow.rho(kernel, X, Y, HALF),
+    ],
+)
+@pytest.mark.wrong_types
+def test_a_class_of_kernels_is_not_a_kernel(call):
+    with pytest.raises(TypeError, match=r"must be a kernel, as Gaussian\(...\) is, not the class"):
+        call(kflow.Gaussian)
 
 
 def test_a_bound_is_not_rounded_to_the_precision_of_the_value():

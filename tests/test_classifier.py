@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,6 +142,32 @@ def test_the_same_seed_gives_the_same_model():
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="one class only"):
         kflow.KernelFlowClassifier().fit(np.random.default_rng(0).normal(size=(10, 2)), [1] * 10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (["a", None], "y holds no label in 10 of 20 rows: 1, 3, 5, 7, 9, ...; leave these rows"),
+        (["a", np.nan], "y holds no label in 10 of 20 rows"),
+        ([1, pd.NA], "y holds no label in 10 of 20 rows"),
+        (["a", 1], "y must be all numbers or all words"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_classes_that_are_missing_or_of_two_kinds_are_refused(labels, says):
+    with pytest.raises(ValueError, match=says):
+        kflow.KernelFlowClassifier().fit(np.eye(20), np.array(labels * 10, dtype=object))
+
+
+@pytest.mark.wrong_types
+def test_a_nugget_may_be_any_real_number():
+    x, y = make_moons(60, noise=0.2, random_state=0)
+    for tenth in (Fraction(1, 10), np.float32(0.1)):
+        one, other = (
+            kflow.KernelFlowClassifier(layers=2, nugget=v, interp_nugget=v).fit(x, y)
+            for v in (tenth, float(tenth))
+        )
+        np.testing.assert_array_equal(one.decision_function(x), other.decision_function(x))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")

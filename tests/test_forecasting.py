@@ -255,6 +255,14 @@ def test_variables_are_known_by_their_names(names):
     np.testing.assert_array_equal(plain.predict(frame), found.predict(frame))
 
 
+def test_a_straight_line_has_no_changes_to_learn():
+    line = 3 + 0.5 * np.arange(40)
+    with pytest.raises(ValueError, match="changes by 0.5 each time.*take difference=False"):
+        OneStepMap(QUICK, difference=True).fit(line)
+    plain = OneStepMap(LinearRegression(), difference=True).fit(line)
+    np.testing.assert_allclose(plain.forecast(3), [23, 23.5, 24])
+
+
 SECONDS = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 93).round(3))
 VALUES = np.sin(SECONDS / 3)
 

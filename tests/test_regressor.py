@@ -375,6 +375,15 @@ def test_points_to_predict_from_that_hold_no_label_but_0_are_refused():
     assert np.isfinite(model.set_params(n_interp=None).fit(x, y).log_marginal_likelihood_)
 
 
+@pytest.mark.parametrize("criterion", ["likelihood", "loo", "half", "kfold", "rho"])
+def test_a_batch_that_holds_no_label_but_0_is_named_with_the_cure(criterion):
+    x = np.random.RandomState(0).normal(size=(300, 2))
+    y = np.where(np.arange(300) == 299, 1.0, 0.0)
+    model = kflow.KernelFlowRegressor(criterion=criterion, steps=1, n_fine=4, normalize_y=False)
+    with pytest.raises(FloatingPointError, match="output 0 are 0 among the 4 .* a larger n_fine"):
+        model.fit(x, y)
+
+
 def test_an_output_without_a_label_but_0_has_no_part_in_the_likelihood():
     x = np.random.RandomState(0).normal(size=(30, 2))
     y = np.stack([x[:, 0], np.zeros(30)], 1)

@@ -8,6 +8,7 @@ import torch
 from kflow import checks
 from kflow.classify import draw_in_proportion
 from kflow.estimators import inputs, parts, storage
+from kflow.estimators.distinct import distinct
 from kflow.estimators.pairs import tell_apart
 from kflow.flow import KernelFlow
 from kflow.kernels import Gaussian
@@ -84,9 +85,9 @@ class KernelFlowClassifier(
         """Flow the points X (n, features) with labels y (n,); ValueError on bad input."""
         X, y = inputs.validated(self, X, y, ensure_min_samples=2)
         self._check()
+        self.classes_, labels = distinct("y", y)
         with np.errstate(invalid="ignore"):  # it tries whether labels are whole numbers
             check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             only = self.classes_.tolist()[0]
             raise ValueError(f"y holds one class only, {only!r}; a classifier needs at least two")
@@ -156,7 +157,7 @@ class KernelFlowClassifier(
         points, one_hot, nugget = points[kept], one_hot[kept], self.interp_nugget
         if nugget == "loo":
             nugget = loo_nugget(self.kernel_, points, one_hot - one_hot.mean(0), rng)
-        checks.number("interp_nugget", nugget, least=0)
+        nugget = checks.number("interp_nugget", nugget, least=0)
         return tell_apart(self.kernel_, points, one_hot.argmax(1), len(self.classes_), nugget)
 
     def _layers(self, flow, x, one_hot, rng) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kflow import checks
+from kflow.estimators.distinct import missing
 
 with checks.extra("sklearn"):
     from sklearn.utils import check_random_state
@@ -40,10 +41,13 @@ def validated(estimator, X, y="no_validation", **options):  # noqa: N803
     """scikit-learn's validation; its errors name columns of words, and rows that lack values."""
     _numbers_alone(X)
     _nothing_masked("X", X, FILL)
-    if not isinstance(y, str):
+    if not isinstance(y, str | None):
         _nothing_masked("y", y, LEAVE)
-        if np.asarray(y).dtype.kind == "f":
+        kind = np.asarray(y).dtype.kind
+        if kind == "f":
             _finite("y", y, LEAVE)
+        if kind == "O" and (bad := missing(y)).any():
+            _refuse_rows("y", "holds no label", bad, y, LEAVE)
     given, found = X, validate_data(estimator, X, y, dtype=REAL, ensure_all_finite=False, **options)
     X = found[0] if isinstance(found, tuple) else found  # noqa: N806
     _finite("X", given, FILL, X)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from kflow import checks
-from kflow.estimators import KernelFlowRegressor
+from kflow.estimators import KernelFlowRegressor, standardise
 from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
 from kflow.forecasting.clock import Clock
@@ -66,6 +66,11 @@ class OneStepMap(BaseEstimator):
         if not isinstance(model, KernelFlowRegressor):
             self.regressor_ = model.fit(x, y)
             return self
+        if self._difference and not standardise.differs(y.reshape(len(y), -1)).any():
+            raise ValueError(
+                f"series changes by {y[0].tolist()} each time, a straight line, so with "
+                "difference=True there is nothing to learn; take difference=False"
+            )
         blocks = np.arange(len(x)) * max(2, min(BLOCKS, len(x) // 3)) // len(x)
         self.regressor_ = model.fit(x, y, groups=blocks)
         kept = torch.from_numpy(model.interp_indices_)

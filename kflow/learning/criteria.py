@@ -25,6 +25,13 @@ def _batch(x, y, n_fine, rng, even=False):
     if n == len(x):
         return x, y
     drawn = torch.randperm(len(x), generator=rng, device="cpu")[:n].to(x.device)
+    lost = (y[drawn] == 0).all(0)
+    if lost.any():
+        raise FloatingPointError(
+            f"all labels of output {int(lost.nonzero()[0])} are 0 among the {n} points of a batch, "
+            f"which judge no kernel; pass a larger n_fine, of {len(x)} points at most, or centre "
+            "the labels"
+        )
     return x[drawn], y[drawn]
 
 

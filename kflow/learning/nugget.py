@@ -20,6 +20,7 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
     With $K = U \Lambda U^T$ the weights $(K + \nu I)^{-1} y$ and the diagonal of $(K + \nu I)^{-1}$
     cost n^2 for each further $\nu$. Raises ValueError on bad arguments.
     """
+    checks.kernel("kernel", kernel)
     checks.points_and_labels(x, y)
     checks.integer("most", most, least=2)
     checks.generator(rng)

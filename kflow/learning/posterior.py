@@ -140,6 +140,7 @@ def condition(
     The amplitude (c,) is by default the one that leaving one out calibrates: the mean of squared
     residuals in units of their variance. Raises what `interpolate` raises.
     """
+    checks.kernel("kernel", kernel)
     checks.points_and_labels(x, y)
     nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x.detach()), checks.wide(y.detach())
