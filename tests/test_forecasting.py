@@ -105,6 +105,43 @@ def test_differences_and_other_regressors():
         np.testing.assert_allclose(fitted.forecast(5), 2 * np.arange(50, 55) + 1)
 
 
+def test_a_series_with_a_trend_is_forecast_by_its_changes():
+    steps = np.arange(252)
+    noise = np.random.default_rng(0).normal(size=252)
+    series = 0.3 * steps + 3 * np.sin(2 * np.pi * steps / 12) + 0.3 * noise
+    known, truth = series[:240], series[240:]
+    changes = OneStepMap(QUICK, delays=12).fit(np.diff(known))
+    learned = OneStepMap(QUICK, delays=12, difference=True).fit(known)
+    by_hand = known[-1] + changes.forecast(12).cumsum()
+    np.testing.assert_allclose(learned.forecast(12), by_hand)
+    np.testing.assert_allclose(
+        learned.sample(12, 20), known[-1] + changes.sample(12, 20).cumsum(1), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        learned.predict(series), series[12:-1] + changes.predict(np.diff(series))
+    )
+    plain = OneStepMap(QUICK, delays=12).fit(known).forecast(12)
+    assert np.square(by_hand - truth).mean() < np.square(plain - truth).mean()
+
+
+def test_changes_at_irregular_times():
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.uniform(0.5, 1.5, 60))
+    learned = OneStepMap(LinearRegression(), difference=True).fit(3 * times[:50] + 1, times[:50])
+    np.testing.assert_allclose(learned.forecast(times=times[50:]), 3 * times[50:] + 1)
+
+
+def test_dates_that_leave_some_out_are_told():
+    months = pd.date_range("2000-01-01", periods=60, freq="MS")
+    series = pd.Series(wave(60), months)
+    OneStepMap(LinearRegression(), delays=12).fit(series)  # 28 to 31 days are regular
+    OneStepMap(LinearRegression()).fit(
+        pd.Series(wave(60), pd.bdate_range("2000-01-03", periods=60))
+    )
+    with pytest.warns(UserWarning, match="from 2000-06-01.* to 2000-09-01.* it is 3.0 times"):
+        OneStepMap(LinearRegression(), delays=12).fit(series.drop(months[[6, 7]]))
+
+
 def test_irregular_times_are_a_feature():
     rng = np.random.default_rng(0)
     times = np.cumsum(rng.uniform(0.05, 0.5, 400))
@@ -366,12 +403,12 @@ def test_masked_times_a_horizon_and_other_variables_are_refused():
 def test_draws_of_one_step_have_the_mean_and_the_error_bars():
     series = lorenz63().series(300, seed=0)
     learned = OneStepMap(QUICK, delays=2, difference=True).fit(series[:200])
-    starts = np.stack([series[i - 2 : i] for i in (210, 240, 270)])
+    starts = np.stack([series[i - 3 : i] for i in (210, 240, 270)])
     draws = learned.sample(1, 4000, last=starts)
     assert draws.shape == (4000, 3, 1, 3)
     mean, std = learned.predict(series, return_std=True)
-    assert mean.shape == std.shape == (298, 3)
-    at = np.array([208, 238, 268])  # of the windows that end before 210, 240, 270
+    assert mean.shape == std.shape == (297, 3)
+    at = np.array([207, 237, 267])  # of the windows that end before 210, 240, 270
     np.testing.assert_allclose(draws.std(0)[:, 0], std[at], rtol=0.05)
     np.testing.assert_allclose((draws.mean(0)[:, 0] - mean[at]) / std[at], 0, atol=0.06)
     np.testing.assert_allclose(learned.forecast(1, last=starts)[:, 0], mean[at])

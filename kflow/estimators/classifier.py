@@ -40,9 +40,9 @@ class KernelFlowClassifier(
     data let the flow fit their labels, as a small nugget does. `nugget` is the flow's,
     `interp_nugget` that of the interpolant, a number or "loo" (chosen by leaving one out). The
     interpolant keeps n_interp points (None: all), of each class in proportion to its size and one
-    at least; there is no class_weight. The layers are kept, twice layers x n_fine x features numbers. random_state is a seed, a
-    RandomState, or None. device is "cpu", "cuda" (with a number, or not) or "mps", which
-    computes in float32.
+    at least; there is no class_weight. The layers are kept, twice layers x n_fine x features
+    numbers. random_state is a seed, a RandomState, or None. device is "cpu", "cuda" (with a number,
+    or not) or "mps", which computes in float32.
 
     layers="auto" tries 0, 10, 30 and 100 layers on a fifth of the points, held out, and takes
     the fewest that err as rarely as the best, within a standard error: the flow pays where few

@@ -1,12 +1,15 @@
 """Times as numbers: what a series was sampled at, as dates, durations or numbers."""
 
 import datetime
+import warnings
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
-from kflow.forecasting.embedding import floats
+from kflow.forecasting.embedding import floats, window_of
 
 KINDS = {"M": "dates", "m": "durations"}  # of NumPy; anything else is numbers
 DATES = (datetime.date, np.datetime64)
@@ -75,6 +78,36 @@ class Clock:
                 f"times must increase, but times[{late[0]}] = {self.shown(found[late[0]])} does not"
             )
         return found
+
+
+def gaps_of(times: Float[ndarray, " n"], delays: int, gap: int) -> Float[ndarray, "m k"]:
+    """For each row of `embed` the time to the next value, then those between the embedded ones."""
+    at = np.arange(window_of(delays, gap) - 1, len(times) - 1)
+    places = [at + 1, *(at - i * gap for i in range(delays))]
+    return np.stack([times[a] - times[b] for a, b in zip(places, places[1:], strict=False)], 1)
+
+
+def warn_of_gaps(series):
+    """Say where the dates of a pandas series are not regular: its values are taken as if they were.
+
+    Weekends are no gaps where no date falls on one.
+    """
+    index = np.asarray(getattr(series, "index", ()))
+    if index.dtype.kind != "M" or len(index) < 3 or np.isnat(index).any():
+        return
+    days = index.astype("datetime64[D]")
+    steps = np.diff(index).astype(float)
+    if np.is_busday(days).all():
+        steps = np.busday_count(days[:-1], days[1:]).astype(float)
+    usual, longest = np.median(steps), int(steps.argmax())
+    if steps[longest] > 1.5 * usual:
+        warnings.warn(
+            f"the series is taken as regular, but from {index[longest]} to {index[longest + 1]} it "
+            f"is {steps[longest] / usual:.1f} times as long as usual: fill in what is missing, or, "
+            "where nothing is regular, give `times`",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _are_whole(times: np.ndarray) -> bool:

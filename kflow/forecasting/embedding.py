@@ -17,7 +17,7 @@ def as_series(values, name="series") -> Float[ndarray, "n d"]:
     if len(bad):
         raise ValueError(
             f"{name} holds NaN or infinity at {len(bad)} times, the first is {bad[0]}; fill it in, "
-            "or leave the time out and give `times`"
+            "or, where the times are not regular, leave it out and give `times`"
         )
     if float(np.abs(values).max()) > checks.LARGEST_LABEL:
         raise ValueError(

@@ -7,7 +7,7 @@ from kflow import checks
 from kflow.estimators import KernelFlowRegressor, standardise
 from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
-from kflow.forecasting.clock import Clock
+from kflow.forecasting.clock import Clock, gaps_of, warn_of_gaps
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 from kflow.forecasting.names import names_of, same_names
 from kflow.forecasting.paths import correlation_of, drawn
@@ -24,9 +24,11 @@ class OneStepMap(BaseEstimator):
     """Learn the next value from the last `delays` values, `gap` apart, and iterate that.
 
     regressor is any of scikit-learn's interface (None: KernelFlowRegressor()). With
-    difference=True it learns the change to the next value: for a series with a trend. With `times`
-    in `fit` the time to the next value, and those between the values, are features too: for
-    irregular sampling. Times are numbers, dates or durations; of the latter seconds are the unit.
+    difference=True the series is replaced by its changes from one value to the next, of which a
+    forecast is the sum: for a trend, where the values to come lie outside of those that were. With
+    `times` in `fit` the time to the next value, and those between the values, are features too: for
+    irregular sampling; a regular grid with gaps is better filled in. Times are numbers, dates or
+    durations; of the latter seconds are the unit.
     The columns of a data frame keep their names: later ones must have the same, in the same order.
 
     `forecast` iterates the mean. A KernelFlowRegressor (itself, not in a pipeline) has error bars,
@@ -48,19 +50,19 @@ class OneStepMap(BaseEstimator):
         self.series_ = as_series(series).copy()
         self._names, self._flat = names_of(series), np.ndim(series) == 1
         self.times_ = None
-        if times is not None:
+        if times is None:
+            warn_of_gaps(series)
+        else:
             self._clock = Clock.of(times)
             self.times_ = self._clock.increasing(times, len(self.series_))
         self._embedding, self._difference = (self.delays, self.gap), self.difference
-        x, y = embed(self.series_, *self._embedding)
-        self.window_ = window_of(*self._embedding)
+        self.window_ = window_of(*self._embedding) + self._difference
+        x, y = embed(self._changes(self.series_), *self._embedding)
         if not (self.series_ != self.series_[0]).any():
             value = self.series_[0].tolist()
             raise ValueError(f"series is {value} at all times, so there is nothing to learn")
         if self.times_ is not None:
-            x = np.hstack([x, self._time_gaps(self.times_)])
-        if self._difference:
-            y = y - x[:, : self.series_.shape[1]]
+            x = np.hstack([x, gaps_of(self.times_[self._difference :], *self._embedding)])
         model = KernelFlowRegressor() if self.regressor is None else clone(self.regressor)
         y = y[:, 0] if y.shape[1] == 1 else y
         if not isinstance(model, KernelFlowRegressor):
@@ -91,12 +93,15 @@ class OneStepMap(BaseEstimator):
                 f"series must have {self.series_.shape[1]} variables, as in fit, not "
                 f"{values.shape[1]}"
             )
-        x, _ = embed(values, *self._embedding)
-        mean = self._shaped(self._next(x, self.regressor_.predict))
+        x, _ = embed(self._changes(values), *self._embedding)
+        mean = _matrix(self.regressor_.predict(x))
+        if self._difference:
+            mean = values[self.window_ - 1 : -1] + mean
+        mean = self._shaped(mean)
         if not return_std:
             return mean
         std = self._with_error_bars().predict(x, return_std=True, noise=True)[1]
-        return mean, self._shaped(std.reshape(len(x), -1))
+        return mean, self._shaped(_matrix(std))
 
     def forecast(self, horizon: int | None = None, last=None, times=None):
         """The next `horizon` values, (horizon, d) or (horizon,), each from those before.
@@ -145,16 +150,17 @@ class OneStepMap(BaseEstimator):
 
     def _iterate(self, start, predict, horizon, clock):
         """The values after the windows, (..., horizon, d), each from those before it."""
-        path = [start[..., i, :] for i in range(self.window_)]
+        window = self.window_ - self._difference
+        path = list(np.moveaxis(self._changes(start), -2, 0))
         for i in range(horizon):
-            recent = np.stack(path[-self.window_ :], axis=-2)
-            x = rows(recent, np.array([self.window_ - 1]), *self._embedding)[..., 0, :]
+            recent = np.stack(path[-window:], axis=-2)
+            x = rows(recent, np.array([window - 1]), *self._embedding)[..., 0, :]
             if clock is not None:
-                gaps = self._time_gaps(clock[i : i + self.window_ + 1])
+                gaps = gaps_of(clock[i + self._difference : i + self.window_ + 1], *self._embedding)
                 x = np.concatenate(
                     [x, np.broadcast_to(gaps[0], (*x.shape[:-1], gaps.shape[1]))], -1
                 )
-            following = self._next(x.reshape(-1, x.shape[-1]), predict)
+            following = _matrix(predict(x.reshape(-1, x.shape[-1])))
             path.append(following.reshape(recent[..., 0, :].shape))
             lost = ~(np.abs(path[-1]) <= FAR * np.abs(self.series_).max()).all(-1)  # NaN, too
             if lost.any():
@@ -162,11 +168,16 @@ class OneStepMap(BaseEstimator):
                     f"{lost.sum()} of {lost.size} forecasts left every bound at step {i + 1}: take "
                     "a kernel that is bounded, a shorter horizon, or difference=False"
                 )
-        return np.stack(path[self.window_ :], axis=-2)
+        found = np.stack(path[window:], axis=-2)
+        return start[..., -1:, :] + found.cumsum(-2) if self._difference else found
 
-    def _next(self, x, predict):
-        y = np.asarray(predict(x)).reshape(len(x), -1)
-        return y + x[:, : y.shape[1]] if self._difference else y
+    def _changes(self, values):
+        """The values (..., n, d), or their changes, of which there is one less."""
+        if not self._difference:
+            return values
+        if values.shape[-2] < 2:
+            raise ValueError("one value has no changes, and difference=True learns from these")
+        return np.diff(values, axis=-2)
 
     def _with_error_bars(self):
         if not isinstance(self.regressor_, KernelFlowRegressor):
@@ -175,13 +186,6 @@ class OneStepMap(BaseEstimator):
                 "KernelFlowRegressor"
             )
         return self.regressor_
-
-    def _time_gaps(self, times):
-        """The time to the next value, then those between the embedded ones, for each row."""
-        at = np.arange(self.window_ - 1, len(times) - 1)
-        delays, gap = self._embedding
-        places = [at + 1, *(at - i * gap for i in range(delays))]
-        return np.stack([times[a] - times[b] for a, b in zip(places, places[1:], strict=False)], 1)
 
     def _times(self, horizon, times, last):
         if self.times_ is None:
@@ -210,6 +214,11 @@ class OneStepMap(BaseEstimator):
 
     def _shaped(self, values):
         return values[..., 0] if self._flat else values
+
+
+def _matrix(predicted):
+    predicted = np.asarray(predicted)
+    return predicted.reshape(len(predicted), -1)
 
 
 def _states(last):
