@@ -156,7 +156,8 @@ class KernelFlow:
         a folder where there is a checkpoint) keeps what new points need to follow. lookahead plays
         that many games before all points move, with the same result. With a checkpoint path the
         state is saved every checkpoint_every layers, or about once a minute, and the same call
-        resumes it (a kernel or a rule that is a function is known by its name alone); Ctrl-C and
+        resumes it (a kernel or a rule of your own is known by what it holds, and a function by its
+        code and the variables that it reads; the code of a class is not compared); Ctrl-C and
         SIGTERM then end the block of layers, save, and stop.
 
         With a torch.distributed group the ranks share the points: each calls this with its own

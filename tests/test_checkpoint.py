@@ -5,11 +5,13 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 import torch
 
 import kflow
+from kflow import learning
 from kflow.engine import checkpoint, fingerprint, sealed
 
 
@@ -98,7 +100,59 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, says):
         run(path, **change)
 
 
-def test_a_checkpoint_that_fingerprints_points_otherwise_is_refused(tmp_path, monkeypatch):
+def metric(factor):
+    kernel = learning.Metric(kflow.Gaussian, 3)
+    kernel.matrix.data.mul_(factor)
+    return kernel.freeze()
+
+
+def isotropic(base, gamma):
+    return learning.Isotropic(base, gamma)
+
+
+class Halved:
+    def __init__(self, eps):
+        self.eps = eps
+
+    def __call__(self, z, g):
+        return torch.tensor(self.eps / 2)
+
+
+def rule_of(eps):
+    return lambda z, g: torch.tensor(eps)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (dict(kernel=isotropic(kflow.Gaussian, 1.5).freeze()),
+         dict(kernel=isotropic(kflow.Matern52, 1.5).freeze()), "what the kernel holds"),
+        (dict(kernel=isotropic(kflow.Gaussian, 1.5001).freeze()),
+         dict(kernel=isotropic(kflow.Gaussian, 1.5004).freeze()), "what the kernel holds"),
+        (dict(kernel=isotropic(kflow.Gaussian, 1.5)),
+         dict(kernel=isotropic(kflow.Gaussian, 2.0)), "what the kernel holds"),
+        (dict(kernel=metric(1.0)), dict(kernel=metric(3.0)), "what the kernel holds"),
+        (dict(step=Halved(0.1)), dict(step=Halved(0.2)), "what the step rule holds"),
+        (dict(step=Halved(0.1).__call__), dict(step=Halved(0.2).__call__), "what the step rule"),
+        (dict(step=partial(Halved.__call__, Halved(0.1))),
+         dict(step=partial(Halved.__call__, Halved(0.2))), "what the step rule holds"),
+        (dict(step=lambda z, g: torch.tensor(0.1)),
+         dict(step=lambda z, g: torch.tensor(0.2)), "what the step rule holds"),
+        (dict(step=rule_of(0.1)), dict(step=rule_of(0.2)), "what the step rule holds"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_a_kernel_or_a_rule_of_other_contents_is_refused(
+    tmp_path, one, other, says
+):
+    path = tmp_path / "flow.safetensors"
+    run(path, layers=30, lookahead=1, **one)
+    with pytest.raises(ValueError, match=says):
+        run(path, lookahead=1, **other)
+    assert checkpoint.read(path)[1]["layer"] == 30
+    assert_same(run(path, lookahead=1, **one), run(lookahead=1, **one))
+
+
+def test_a_checkpoint_that_fingerprints_runs_otherwise_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "flow.safetensors"
     with monkeypatch.context() as before:
         before.setattr(fingerprint, "FORMAT", "1")

@@ -110,7 +110,7 @@ def refuse_other_run(path: Path, saved: dict[str, str], current: dict[str, str])
     if saved.get("format") != current["format"]:
         raise ValueError(
             f"the checkpoint {path} was written by another version of kflow, which fingerprinted "
-            f"points otherwise; go on with that version, or start again at another path"
+            f"runs otherwise; go on with that version, or start again at another path"
         )
     different = [name for name in current if saved.get(name) != current[name]]
     if different:

@@ -1,6 +1,7 @@
 """What must agree for two runs to be the same bits, so that one may take up the other's state."""
 
 import platform
+import re
 from dataclasses import is_dataclass
 from hashlib import blake2b
 
@@ -9,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow.engine.checkpoint import digest
+from kflow.engine.contents import digest_of
 from kflow.engine.sealed import in_bytes
 from kflow.engine.shards import Shards
 
-FORMAT = "2"  # raise it when the meaning of a fingerprint changes
+FORMAT = "3"  # raise it when the meaning of a fingerprint changes
 BLOCK = 4096  # rows that are copied to the CPU at once
 
 
@@ -23,8 +25,10 @@ def of_settings(
     return {
         "format": FORMAT,
         "kernel": _name(flow.kernel),
+        "what the kernel holds": digest_of(flow.kernel),
         "n_fine": str(flow.n_fine),
         "step": _name(flow.step),
+        "what the step rule holds": digest_of(flow.step),
         "nugget": repr(flow.nugget),
         "precision": flow.precision + (" on bf16 units" if mixed else ""),
         "lookahead": str(lookahead),
@@ -71,7 +75,7 @@ def _hash(x: Tensor, start: int) -> int:
 
 
 def _name(rule) -> str:
-    """A kernel or step rule as it is written, without the address that Python gives an object."""
+    """A kernel or step rule as it is written, without the addresses that Python gives objects."""
     if is_dataclass(rule):
-        return repr(rule)
+        return re.sub(" at 0x[0-9A-Fa-f]+", "", repr(rule))
     return f"{rule.__module__}.{getattr(rule, '__qualname__', type(rule).__qualname__)}"
