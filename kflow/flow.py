@@ -152,13 +152,13 @@ class KernelFlow:
         others by interpolating that motion: x + eps K(x, z) (K + nugget I)^-1 (-grad rho).
 
         observe(state) is called at the layers in observe_at (0: before any); the numbers and
-        tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder;
-        a folder where there is a checkpoint) keeps what new points need to follow. lookahead plays
-        that many games before all points move, with the same result. With a checkpoint path the
-        state is saved every checkpoint_every layers, or about once a minute, and the same call
-        resumes it (a kernel or a rule of your own is known by what it holds, and a function by its
-        code and the variables that it reads; the code of a class is not compared); Ctrl-C and
-        SIGTERM then end the block of layers, save, and stop.
+        tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder of
+        its own; a folder where there is a checkpoint) keeps what new points need to follow.
+        lookahead plays that many games before all points move, with the same result. With a
+        checkpoint path the state is saved every checkpoint_every layers, or about once a minute,
+        and the same call resumes it (a kernel or a rule of your own is known by what it holds, and
+        a function by its code and the variables that it reads; the code of a class is not
+        compared); Ctrl-C and SIGTERM then end the block of layers, save, and stop.
 
         With a torch.distributed group the ranks share the points: each calls this with its own
         rows of x, y and carry (`kflow.shards`), and with everything else alike; observe sees the

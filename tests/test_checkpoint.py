@@ -326,6 +326,46 @@ def test_a_kept_layer_of_which_a_bit_was_flipped_moves_no_point(tmp_path):
         path.transform(torch.ones(2, 3))
 
 
+def test_another_run_is_refused_a_folder_of_layers_and_the_same_run_writes_the_same(tmp_path):
+    kept, ours = tmp_path / "kept", tmp_path / "flow.safetensors"
+    one, _ = run(ours, layers=30, keep_layers=kept)
+    for change in (dict(kernel=kflow.Gaussian(2.0)), dict(checkpoint_every=5, nugget=0.1)):
+        for path in (None, tmp_path / "other.safetensors"):
+            with pytest.raises(ValueError, match="layer-00000000.* of another run.*another folder"):
+                run(path, layers=10, keep_layers=kept, **change)
+    assert torch.equal(one.transform(one.points), run(layers=30, keep_layers=kept)[0].transform(
+        one.points))  # fmt: skip
+    longer, _ = run(ours, keep_layers=kept)
+    run(tmp_path / "again.safetensors", layers=20, keep_layers=kept)
+    run(tmp_path / "again.safetensors", layers=30, keep_layers=kept)
+    assert torch.equal(longer.transform(one.points), run(keep_layers=True)[0].transform(one.points))
+
+
+def test_layers_of_another_run_that_came_into_the_folder_move_no_point(tmp_path):
+    ours, theirs = tmp_path / "kept", tmp_path / "other"
+    path, _ = run(layers=20, keep_layers=ours)
+    run(layers=20, keep_layers=theirs, nugget=0.1)
+    name = "layer-00000007.safetensors"
+    (ours / name).write_bytes((theirs / name).read_bytes())
+    with pytest.raises(ValueError, match="kept layer .*07.* is of another run.*folder of its own"):
+        path.transform(torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("spoil", ["earlier version", "cut short", "folder"])
+def test_a_folder_with_what_may_be_layers_of_others_is_refused_and_left_as_it_was(tmp_path, spoil):
+    layer = tmp_path / "layer-00000000.safetensors"
+    if spoil == "folder":
+        layer.mkdir()
+    else:
+        sealed.write(layer, {"z": torch.ones(2, 2), "c": torch.ones(2, 2)}, {})
+        if spoil == "cut short":
+            layer.write_bytes(layer.read_bytes()[:9])
+    before = layer.is_file() and layer.read_bytes()
+    with pytest.raises(ValueError, match="layer of another run, or damaged"):
+        run(layers=10, keep_layers=tmp_path)
+    assert (layer.is_file() and layer.read_bytes()) == before and len([*tmp_path.iterdir()]) == 1
+
+
 def test_a_full_disk_is_said_by_the_layers_that_are_kept(tmp_path, monkeypatch):
     def full(tensors, file, metadata=None):
         raise OSError(errno.ENOSPC, "No space left on device")

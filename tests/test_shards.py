@@ -146,6 +146,7 @@ def _disagree(group):
         lambda: run(bad if rank else x, y, carry, group),
         lambda: run(x[: len(x) * rank], y[: len(x) * rank], carry, group),
         lambda: run(x, y, carry, group, n_fine=42),
+        lambda: run(x, y, carry, group, keep_layers=rank == 0),
         lambda: run(x, y, carry, group, checkpoint="/dev/null/flow" if rank == 0 else "flow"),
     ]
     said = []
@@ -168,11 +169,29 @@ def test_ranks_that_disagree_all_say_in_what(tmp_path):
         "x must be finite, but row 0 holds NaN",
         "rank 0 holds no points",
         "n_fine must be at most 41, not 42",
+        "keep_layers is True on rank 0, but False on rank 1",
         "the checkpoint /dev/null/flow cannot be written",
     ]
     for says, one, other in zip(expected, first, second, strict=True):
         assert says in one and says in other
     assert first[5].startswith("rank 1 stopped: ") and second[5].startswith("x must")
+
+
+def _kept(group, folder, layers, nugget=1e-3):
+    path = run(*own(group), group, layers, keep_layers=folder, nugget=nugget,
+               checkpoint=folder.with_suffix(f".{nugget}"))  # fmt: skip
+    return path.transform(torch.ones(2, 5, dtype=torch.float64)).numpy()
+
+
+def test_ranks_keep_layers_in_a_folder_that_is_refused_to_another_run_on_all_of_them(tmp_path):
+    folder = tmp_path / "layers"
+    on_ranks(3, tmp_path, _kept, folder, 10)
+    alone = run(*problem(), keep_layers=True).transform(torch.ones(2, 5, dtype=torch.float64))
+    for moved in on_ranks(2, tmp_path, _kept, folder, 20):
+        torch.testing.assert_close(alone, torch.from_numpy(moved), rtol=1e-12, atol=1e-12)
+    (tmp_path / "other").mkdir()
+    for error in on_ranks(2, tmp_path / "other", _kept, folder, 20, 0.1):
+        assert "is a layer of another run" in str(error)
 
 
 def _lose_a_rank(group, path):

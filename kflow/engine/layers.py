@@ -12,11 +12,20 @@ from kflow.engine.transport import Layer
 
 
 class FolderLayers:
-    """Layers in a folder, one safetensors file each; of several ranks one writes."""
+    """Layers in a folder, one safetensors file each, which names its run; of ranks one writes.
 
-    def __init__(self, folder: Path, writes: bool):
-        self.folder, self.writes = folder, writes
+    Raises ValueError where the folder holds layers of another run.
+    """
+
+    def __init__(self, folder: Path, run: str, writes: bool):
+        self.folder, self.run, self.writes = folder, run, writes
         folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.glob("layer-*.safetensors")):
+            if path.stem.removeprefix("layer-").isdecimal() and not self._owns(path):
+                raise ValueError(
+                    f"{path} is a layer of another run, or damaged, and would be lost; pass "
+                    "another folder as keep_layers, or delete the layers in this one"
+                )
         self.count = 0
 
     def append(self, layer: Layer):
@@ -26,7 +35,7 @@ class FolderLayers:
             beside = path.with_suffix(".writing")
             parts = {"z": layer.z.contiguous(), "c": layer.c.contiguous()}
             try:
-                sealed.write(beside, parts, {}, wait=False)
+                sealed.write(beside, parts, {"run": self.run}, wait=False)
                 os.replace(beside, path)
             except OSError as error:
                 raise OSError(
@@ -36,17 +45,13 @@ class FolderLayers:
         self.count += 1
 
     def truncate(self, n: int):
-        """Take the first n layers as kept, and forget the others."""
+        """Take the first n layers as kept; those after them are written once more."""
         missing = [k for k in range(n) if not self._path(k).exists()]
         if missing:
             raise ValueError(
                 f"{self.folder} lacks layer {missing[0]} of the {n} that the checkpoint counts on; "
                 f"start again without the checkpoint"
             )
-        for path in self.folder.glob("layer-*.safetensors"):
-            number = path.stem.removeprefix("layer-")
-            if self.writes and number.isdecimal() and int(number) >= n:
-                path.unlink()
         self.count = n
 
     def __len__(self) -> int:
@@ -55,25 +60,45 @@ class FolderLayers:
     def __iter__(self) -> Iterator[Layer]:
         for k in range(self.count):
             try:
-                layer = Layer(**sealed.read(self._path(k))[0])
+                parts, facts = sealed.read(self._path(k))
+                layer = Layer(**parts)
             except (sealed.Damaged, TypeError, OSError) as error:
                 raise ValueError(
                     f"the kept layer {self._path(k)} cannot be read ({error}); run the flow again"
                 ) from error
+            if facts != {"run": self.run}:
+                raise ValueError(
+                    f"the kept layer {self._path(k)} is of another run, which wrote to this folder "
+                    "since; run the flow again, with a folder of its own"
+                )
             yield layer
+
+    def _owns(self, path: Path) -> bool:
+        try:
+            return sealed.read_facts(path) == {"run": self.run}
+        except sealed.Damaged:
+            return False
 
     def _path(self, k: int) -> Path:
         return self.folder / f"layer-{k:08d}.safetensors"
 
 
-def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype, writes=True):
+def in_folder(keep_layers) -> bool:
+    """Whether `keep_layers` asks for a folder."""
+    return isinstance(keep_layers, str | os.PathLike)
+
+
+def store(
+    keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype, run: str, writes=True
+):
     """The store that `keep_layers` asks for: None, a list in memory (True) or a folder (a path).
 
-    Raises ValueError, with the bytes needed, where they would not fit.
+    `run` tells the run from others that write to the folder. Raises ValueError, with the bytes
+    needed, where they would not fit.
     """
     if keep_layers is False or keep_layers is None:
         return None
-    if keep_layers is not True and not isinstance(keep_layers, str | os.PathLike):
+    if keep_layers is not True and not in_folder(keep_layers):
         raise TypeError(f"keep_layers must be True, False or a folder, not {keep_layers!r}")
     needed = layers * 2 * n_fine * width * dtype.itemsize
     if keep_layers is True:
@@ -83,7 +108,7 @@ def store(keep_layers, layers: int, n_fine: int, width: int, dtype: torch.dtype,
     existing = next(p for p in [folder, *folder.absolute().parents] if p.exists())
     free = shutil.disk_usage(existing).free
     _refuse_above(needed, free, layers, f"the disk of {folder}", "pass a folder on a larger disk")
-    return FolderLayers(folder, writes)
+    return FolderLayers(folder, run, writes)
 
 
 def _refuse_above(needed: int, free: int | None, layers: int, where: str, cure: str):

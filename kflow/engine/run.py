@@ -13,7 +13,7 @@ from kflow import checks
 from kflow.engine import interruption, precisions, reach, saved_state
 from kflow.engine.checkpoint import Checkpoint
 from kflow.engine.frame import Cloud, Frame
-from kflow.engine.layers import store
+from kflow.engine.layers import in_folder, store
 from kflow.engine.lookahead import Games
 from kflow.engine.observation import State, numbers_and_tensors
 from kflow.engine.progress import Progress
@@ -128,9 +128,9 @@ class Run:
         labels = checks.wide(task.y.detach())
         self.games = Games(flow, (training, carried), labels, task.rng, self.shards, held)
         width = training.points.shape[1]
-        self.kept = store(
-            task.keep_layers, task.layers, flow.n_fine, width, dtype, writes=self.shards.rank == 0
-        )
+        named = self.identity.of_layers() if in_folder(task.keep_layers) else ""
+        asked = (task.keep_layers, task.layers, flow.n_fine, width, dtype, named)
+        self.kept = self.shards.together(lambda: store(*asked, writes=self.shards.rank == 0))
 
     def go(self):
         """Move on to the last layer; resume first, observe and save on the way."""

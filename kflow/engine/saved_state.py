@@ -9,6 +9,7 @@ from torch import Tensor
 from kflow import checks
 from kflow.engine import fingerprint
 from kflow.engine.checkpoint import refuse_other_run
+from kflow.engine.contents import digest_of
 from kflow.engine.rounding import Broken
 from kflow.engine.sealed import Damaged
 from kflow.engine.shards import Shards
@@ -29,6 +30,7 @@ class Identity:
             shape = {
                 "layers": str(task.layers),
                 "observe_at": str(task.observe_at),
+                "keep_layers": str(task.keep_layers),
                 "columns": f"{task.x.shape[1]} of {task.x.dtype}, "
                 f"{task.y.shape[1]} of {task.y.dtype}",
             }
@@ -49,6 +51,14 @@ class Identity:
         """What must agree for the first `layer` layers."""
         seen = " ".join(str(k) for k in self.task.observe_at if k <= layer)
         return self.data | self.settings | {"observe_at": seen}
+
+    def of_layers(self) -> str:
+        """A digest of all that the layers depend on, for the folder that keeps them.
+
+        All ranks call it.
+        """
+        data = {name: self.data[name] for name in ("x", "y")}
+        return digest_of(data | self.settings)
 
 
 def refuse_broken(state, shards: Shards):

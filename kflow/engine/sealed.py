@@ -49,6 +49,15 @@ def read(path: Path) -> State:
         raise Damaged(str(error)) from error
 
 
+def read_facts(path: Path) -> dict:
+    """The facts alone, of which no digest is compared; Damaged where there are none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})["facts"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise Damaged(str(error)) from error
+
+
 def seal(tensors: dict[str, Tensor], text: str) -> str:
     """SHA-256 of tensors, of their names, dtypes and shapes, and of a text."""
     sha = hashlib.sha256(text.encode())
