@@ -152,7 +152,8 @@ class KernelFlow:
         others by interpolating that motion: x + eps K(x, z) (K + nugget I)^-1 (-grad rho).
 
         observe(state) is called at the layers in observe_at (0: before any); the numbers and
-        tensors that it returns are kept in path.observed[layer]. keep_layers (True, or a folder of
+        tensors that it returns are kept in path.observed[layer], and {"stop": True} among them ends
+        the run there. keep_layers (True, or a folder of
         its own; a folder where there is a checkpoint) keeps what new points need to follow.
         lookahead plays that many games before all points move, with the same result. With a
         checkpoint path the state is saved every checkpoint_every layers, or about once a minute,

@@ -435,3 +435,37 @@ def test_a_kernel_that_may_see_the_origin_is_right_or_refused_far_from_it(data, 
     still = x.clone()
     still[:, 0] = shift  # what all agree in is no range
     flow(kernel=learned, precision="float32").run(still, y, 5, seed())
+
+
+@pytest.mark.parametrize("lookahead", [1, 4])
+@pytest.mark.parametrize("stop", [True, np.bool_(True), torch.tensor(True)])
+def test_an_observer_can_end_the_flow(data, lookahead, stop, tmp_path):
+    x, y = data[0].double(), data[1].double()
+    rng, other = seed(3), seed(3)
+    path = tmp_path / "flow.safetensors"
+    asked = []
+
+    def observe(state):
+        asked.append(state.layer)
+        return {"stop": stop} if state.layer == 6 else None
+
+    def run(**options):
+        return flow().run(
+            x, y, 20, rng, observe=observe, observe_at=(0, 3, 6, 9), lookahead=lookahead,
+            checkpoint=path, keep_layers=tmp_path / "layers", carry=x[:4], **options,
+        )  # fmt: skip
+
+    ended, shorter = run(), flow().run(x, y, 6, other, lookahead=lookahead, carry=x[:4])
+    assert asked == [0, 3, 6] and ended.observed[6]["stop"] and len(ended.rho) == 6
+    assert torch.equal(ended.points, shorter.points) and torch.equal(ended.rho, shorter.rho)
+    assert torch.equal(rng.get_state(), other.get_state())
+    assert torch.equal(ended.transform(x[:4]), ended.carried)
+    rng.manual_seed(3)
+    again = run()  # which is finished
+    assert asked == [0, 3, 6] and torch.equal(again.points, ended.points)
+
+
+def test_a_flow_that_is_ended_at_once_moves_nothing(data):
+    x, y = data[:2]
+    path = flow().run(x, y, 9, seed(), observe=lambda state: {"stop": True}, observe_at=[0])
+    assert torch.equal(path.points, x) and len(path.rho) == 0

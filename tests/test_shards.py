@@ -95,6 +95,18 @@ def test_shared_points_move_as_in_one_process(tmp_path, world):
         torch.testing.assert_close(new, torch.from_numpy(moved), rtol=1e-12, atol=1e-12)
 
 
+def _ended(group):
+    def observe(state):
+        return {"stop": group.rank() == 1} if state.layer else {}
+
+    path = run(*own(group), group, observe=observe, observe_at=(0, 4, 8))
+    return len(path.rho), path.observed[4]["stop"]
+
+
+def test_a_rank_can_end_the_flow_of_all(tmp_path):
+    assert on_ranks(2, tmp_path, _ended) == [(4, True)] * 2
+
+
 def _resumed(group, path, layers, **options):
     end = run(*own(group), group, layers, checkpoint=path, checkpoint_every=5, **options)
     return shards.Shards.of(len(end.points), group).gather(end.points).numpy(), end.rho.numpy()

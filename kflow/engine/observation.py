@@ -3,6 +3,7 @@
 from numbers import Number
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def numbers_and_tensors(found, layer: int) -> dict:
             raise TypeError(f"observe must name what it returns by strings, not {name!r}")
         if isinstance(value, Tensor):
             kept[name] = value.detach().cpu().clone()
-        elif isinstance(value, Number) and not isinstance(value, complex):
+        elif isinstance(value, Number | np.bool_) and not isinstance(value, complex):
             kept[name] = value.item() if hasattr(value, "item") else value
         else:
             raise TypeError(

@@ -156,7 +156,8 @@ class Run:
         saved = time.monotonic()
         if state.layer == 0:
             self._observe()
-        for block in self.games.blocks(state.layer, task.stops(state.layer)):
+        stopped = self._stopped()
+        for block in self.games.blocks(state.layer, [] if stopped else task.stops(state.layer)):
             self.games.move_all(block)
             if self.kept is not None:
                 for layer in block.layers:
@@ -165,15 +166,29 @@ class Run:
             state.rho += block.rho
             state.eps += block.eps
             self._observe()
-            signal = arrived()
-            if checkpoint and (signal or self._is_due(saved)):
+            signal, stopped = arrived(), self._stopped()
+            if checkpoint and (signal or stopped or self._is_due(saved)):
                 saved_state.save(checkpoint, self.identity, state, self.shards)
                 saved = time.monotonic()
             if signal:
                 interruption.stop(signal, state.layer, task.checkpoint)
             shown(state.layer, state.rho[-1])
+            if stopped:
+                task.rng.set_state(state.generator)  # draws for the next block may have been made
+                break
         saved_state.refuse_broken(state, self.shards)
         self.shards.together(lambda: None)  # no rank leaves before the others have written
+
+    def _stopped(self) -> bool:
+        """Whether an observer, of any rank, asks to stop at this layer."""
+        seen = self.state.observed.get(self.state.layer)
+        if seen is None:
+            return False
+        asked = torch.tensor([bool(seen.get("stop", False))], device="cpu")
+        if not self.shards.any(asked)[0]:
+            return False
+        seen["stop"] = True  # on all ranks, as it is saved
+        return True
 
     def _is_due(self, saved: float) -> bool:
         """Whether it is time for a checkpoint, the same on all ranks."""
