@@ -85,8 +85,10 @@ class Posterior:
     def leave_out(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation, noise included, of each label given other parts'.
 
-        parts are the numbers of the rows of each, and hold every row once; both results are (n, c).
+        parts are the numbers of the rows of each (int64), and hold every row once; ValueError or
+        TypeError where they do not. Both results are (n, c).
         """
+        _check_parts(parts, len(self.x))
         mean, variances = torch.empty_like(self.y), torch.empty_like(self.y[:, :1])
         for part in (part.to(self.x.device) for part in parts):
             first = int(part.min())  # the columns of L^-1 are zero above it
@@ -153,6 +155,23 @@ def condition(
     else:
         amplitude = _amplitude(amplitude, y)
     return Posterior(kernel, x, y, nugget, coefficients, factor, amplitude)
+
+
+def _check_parts(parts: Sequence[Tensor], n: int):
+    """Refuse parts that do not hold each of n rows once."""
+    for part in parts:
+        if not isinstance(part, Tensor) or part.dtype != torch.int64 or part.ndim != 1:
+            raise TypeError(f"each part must be a vector of int64 numbers of rows, not {part!r}")
+        if not len(part):
+            raise ValueError("a part is empty; leave it out")
+    rows = torch.cat([torch.arange(0, device="cpu"), *(part.cpu() for part in parts)])
+    outside = rows[(rows < 0) | (rows >= n)]
+    if len(outside):
+        raise ValueError(f"parts must hold rows 0 to {n - 1}, not {int(outside[0])}")
+    times = rows.bincount(minlength=n)
+    if (times != 1).any():
+        row = int((times != 1).nonzero()[0])
+        raise ValueError(f"parts must hold each row once, but row {row} {int(times[row])} times")
 
 
 def _amplitude(value, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:

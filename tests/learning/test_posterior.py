@@ -226,6 +226,27 @@ def test_leaving_out_parts_is_fitting_without_each(nugget):
     torch.testing.assert_close(single.amplitude, posterior.amplitude)
 
 
+@pytest.mark.parametrize(
+    ("parts", "error", "says"),
+    [
+        ([torch.arange(3)], ValueError, "each row once, but row 3 0 times"),
+        ([torch.tensor([0, 0, 1]), torch.arange(2, 6)], ValueError, "row 0 2 times"),
+        ([], ValueError, "row 0 0 times"),
+        ([torch.arange(6), torch.arange(0)], ValueError, "a part is empty"),
+        ([torch.arange(5), torch.tensor([-1])], ValueError, "rows 0 to 5, not -1"),
+        ([torch.arange(7)], ValueError, "rows 0 to 5, not 6"),
+        ([[0, 1, 2], [3, 4, 5]], TypeError, "vector of int64"),
+        ([torch.arange(6) < 3, torch.arange(6) >= 3], TypeError, "vector of int64"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_parts_that_are_left_out_hold_each_row_once(parts, error, says):
+    posterior = condition(kflow.Gaussian(1.0), *points(6), 0.1)
+    for ask in (posterior.leave_out, posterior.residuals, posterior.calibrated):
+        with pytest.raises(error, match=says):
+            ask(parts)
+
+
 def test_draws_told_point_after_point_have_the_covariance_and_the_mean():
     x, y = points(15)
     posterior = condition(ARD(kflow.Gaussian, 3, WIDTHS).freeze(), x, y, 1e-3)
