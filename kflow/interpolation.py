@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -67,6 +68,22 @@ def interpolate(
     Its `energy`, $\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, is the squared norm of v if
     the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor.
     """
+    solved = solve(kernel, x, y, nugget)
+    energy = float(energy_of(solved.factor, solved.y).detach())
+    return Interpolant(kernel, solved.x, solved.coefficients, energy)
+
+
+class Solved(NamedTuple):
+    """Points and labels in float64, the factor of K + nugget I, and (K + nugget I)^-1 y."""
+
+    x: Float[Tensor, "n d"]
+    y: Float[Tensor, "n c"]
+    factor: Float[Tensor, "n n"]
+    coefficients: Float[Tensor, "n c"]
+
+
+def solve(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugget) -> Solved:
+    """The equation of `interpolate`, with all that it asks of its arguments."""
     checks.kernel("kernel", kernel)
     checks.points_and_labels(x, y)
     if not len(x):
@@ -74,8 +91,7 @@ def interpolate(
     nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x), checks.wide(y)
     factor = cholesky(gram_of(kernel, x), nugget, x)
-    energy = float(energy_of(factor, y).detach())
-    return Interpolant(kernel, x, torch.cholesky_solve(y, factor), energy)
+    return Solved(x, y, factor, torch.cholesky_solve(y, factor))
 
 
 def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:

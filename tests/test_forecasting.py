@@ -71,6 +71,11 @@ def test_a_delay_embedding_by_hand():
     np.testing.assert_array_equal(y, [[5], [6]])
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-170, 1e99])
+def test_the_scale_of_a_series_has_its_unit(unit):
+    np.testing.assert_allclose(scale_of(unit * np.array([1.0, 3.0, 5.0])) / unit, (8 / 3) ** 0.5)
+
+
 def test_henon_needs_two_delays():
     series = henon().series(400, seed=0)[:, 0]
     scale = scale_of(series)

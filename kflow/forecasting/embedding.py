@@ -5,6 +5,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from kflow import checks
+from kflow.estimators.standardise import spread
 
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
@@ -72,7 +73,7 @@ def rows(values, at, delays, gap):
 
 def scale_of(series) -> Float[ndarray, " d"]:
     """The standard deviation of each variable, the unit in which errors are read."""
-    return as_series(series).std(0)
+    return spread(as_series(series))[1]
 
 
 def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | None = None):

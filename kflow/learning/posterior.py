@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, cholesky, gram_of
+from kflow.interpolation import BLOCK, Kernel, solve
 from kflow.kernels import Radial
 from kflow.learning.parametric import numbers
+
+MOST = 290  # the power of ten of an amplitude, or of its inverse, that a variance is a share of
 
 
 def diagonal(kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -114,7 +116,7 @@ class Posterior:
 
         For rows that resemble those of their own part more than new ones: neighbours in time, say.
         """
-        return replace(self, amplitude=self.residuals(parts).square().mean(0))
+        return replace(self, amplitude=_mean_square(self.residuals(parts), self.y))
 
     def log_likelihood(self, amplitude: Tensor | None = None) -> Float[Tensor, " c"]:
         """The logarithm of the marginal likelihood of each output, at this or another amplitude.
@@ -140,21 +142,31 @@ def condition(
     """The Gaussian process given labels y at x, for any kernel; computed in float64.
 
     The amplitude (c,) is by default the one that leaving one out calibrates: the mean of squared
-    residuals in units of their variance. Raises what `interpolate` raises.
+    residuals in units of their variance. Raises what `interpolate` raises, and ValueError where
+    labels are so small or so large that float64 does not hold the amplitude.
     """
-    checks.kernel("kernel", kernel)
-    checks.points_and_labels(x, y)
-    nugget = checks.number("nugget", nugget, least=0)
-    x, y = checks.wide(x.detach()), checks.wide(y.detach())
     with torch.no_grad():
-        factor = cholesky(gram_of(kernel, x), nugget, x)
-        coefficients = torch.cholesky_solve(y, factor)
+        x, y, factor, coefficients = solve(kernel, x, y, nugget)
     if amplitude is None:
         inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
-        amplitude = (coefficients.square() / inverse).mean(0)
+        amplitude = _mean_square(coefficients / inverse.sqrt(), y)
     else:
         amplitude = _amplitude(amplitude, y)
-    return Posterior(kernel, x, y, nugget, coefficients, factor, amplitude)
+    return Posterior(kernel, x, y, float(nugget), coefficients, factor, amplitude)
+
+
+def _mean_square(residuals: Tensor, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
+    """An amplitude, which the square root of a variance in its units must not underflow."""
+    found = residuals.square().mean(0)
+    lost = (y != 0).any(0) & ~found.log10().abs().le(MOST)
+    if lost.any():
+        output = int(lost.nonzero()[0])
+        raise ValueError(
+            f"the amplitude of output {output}, whose labels reach "
+            f"{float(y[:, output].abs().max()):.3g}, is beyond 1e-{MOST} to 1e{MOST}; use other "
+            "units for the labels, or a smaller nugget"
+        )
+    return found
 
 
 def _check_parts(parts: Sequence[Tensor], n: int):

@@ -169,6 +169,39 @@ def test_an_output_without_labels_has_no_amplitude_and_an_unbounded_likelihood()
     assert posterior.amplitude[1] == 0 and (posterior.std(x)[:, 1] == 0).all()
 
 
+@pytest.mark.parametrize("nugget", [1e5, 1e100, 1e200, 1e280])
+def test_a_label_deviates_as_the_labels_do_where_the_nugget_hides_the_kernel(
+    nugget,
+):
+    x, y = points(40)
+    std = condition(kflow.Gaussian(1.0), x, y, nugget).std(x[:1], noise=True)[0]
+    torch.testing.assert_close(std, y.square().mean(0).sqrt(), rtol=1e-3, atol=0)
+
+
+def test_labels_whose_amplitude_float64_does_not_hold_are_refused():
+    x, y = points(10)
+    small = torch.cat([y[:, :1], 1e-170 * y[:, 1:]], 1)
+    says = "amplitude of output 1, whose labels reach .*e-170, is beyond .* other units"
+    with pytest.raises(ValueError, match=says):
+        condition(kflow.Gaussian(1.0), x, small, 1e-2)
+    posterior = condition(kflow.Gaussian(1.0), x, small, 1e-2, amplitude=1.0)
+    with pytest.raises(ValueError, match=says):
+        posterior.calibrated([torch.arange(10)])
+    near = condition(kflow.Gaussian(1.0), x, 1e-140 * y, 1e-2).std(x + 0.1)
+    ours = condition(kflow.Gaussian(1.0), x, y, 1e-2).std(x + 0.1)
+    torch.testing.assert_close(1e140 * near, ours)
+
+
+@pytest.mark.wrong_types
+def test_conditioning_asks_what_interpolation_asks():
+    x, y = points(5)
+    for act in (condition, kflow.interpolate):
+        with pytest.raises(ValueError, match="x holds no point"):
+            act(kflow.Gaussian(1.0), x[:0], y[:0], 0.1)
+        with pytest.raises(TypeError, match="not the class"):
+            act(kflow.Gaussian, x, y, 0.1)
+
+
 def test_without_noise_the_error_bar_at_an_old_point_is_zero_and_never_nan():
     x, y = points(40)
     posterior = condition(kflow.Gaussian(3.0), x, y, 1e-12)
