@@ -19,7 +19,11 @@ SMALLEST_PIVOT = 1e-13  # relative; below it a pivot in float64 is rounding, not
 
 @dataclass(frozen=True)
 class Interpolant:
-    """v = K(., x) coefficients. Made by `interpolate`; call it on new points."""
+    """v = K(., x) coefficients. Made by `interpolate`; call it on new points.
+
+    It has its own copy of the points. A kernel with parameters stays the caller's, so that
+    gradients reach them; `freeze` it where it goes on learning.
+    """
 
     kernel: Kernel
     x: Float[Tensor, "n d"]
@@ -74,7 +78,7 @@ def interpolate(
 
 
 class Solved(NamedTuple):
-    """Points and labels in float64, the factor of K + nugget I, and (K + nugget I)^-1 y."""
+    """Copies of points and labels in float64, the factor of K + nugget I, its inverse times y."""
 
     x: Float[Tensor, "n d"]
     y: Float[Tensor, "n c"]
@@ -89,7 +93,7 @@ def solve(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugg
     if not len(x):
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
     nugget = checks.number("nugget", nugget, least=0)
-    x, y = checks.wide(x), checks.wide(y)
+    x, y = checks.wide(x).clone(), checks.wide(y).clone()
     factor = cholesky(gram_of(kernel, x), nugget, x)
     return Solved(x, y, factor, torch.cholesky_solve(y, factor))
 

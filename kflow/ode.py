@@ -55,7 +55,7 @@ class EffectiveODE:
             raise TypeError(
                 f"expectation must be Exact() or MonteCarlo(samples, rng), not {self.expectation!r}"
             )
-        object.__setattr__(self, "y", checks.wide(self.y).cpu())
+        object.__setattr__(self, "y", checks.wide(self.y).cpu().clone())
         object.__setattr__(self, "games", self.expectation.games(len(self.y), self.n_fine))
 
     def velocity(self, points: Float[Tensor, "n d"], at: Float[Tensor, "m d"] | None = None):

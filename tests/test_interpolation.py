@@ -65,6 +65,14 @@ def test_coincident_points_name_the_pair_and_the_nugget_to_try(data, device):
     kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget=1e-8)
 
 
+def test_an_interpolant_does_not_change_with_the_points_that_it_was_made_of(data):
+    x, y = data
+    v, new = kflow.interpolate(kflow.Gaussian(0.8), x, y), x + 0.1
+    expected = v(new)
+    x *= 2
+    assert torch.equal(v(new), expected)
+
+
 def test_no_new_points_have_no_values(data):
     v = kflow.interpolate(kflow.Gaussian(0.8), *data)
     assert v(data[0][:0]).shape == (0, 3)

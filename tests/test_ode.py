@@ -161,6 +161,14 @@ def test_chunks_fill_the_room_for_gram_matrices_and_hold_every_game_once(room, s
     ]
 
 
+def test_the_equation_does_not_change_with_the_labels_that_it_was_made_of():
+    x, y = roll(4)
+    ode = EffectiveODE(KERNEL, y, 2, 0.1)
+    expected = ode.velocity(x)
+    y[0] += 1
+    assert torch.equal(ode.velocity(x), expected)
+
+
 def test_games_are_numbered_batch_by_batch():
     games = Exact().games(6, 4)
     some = games.pick(torch.tensor([0, 7, 89]))

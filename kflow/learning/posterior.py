@@ -11,7 +11,7 @@ from torch import Tensor
 from kflow import checks
 from kflow.interpolation import BLOCK, Kernel, solve
 from kflow.kernels import Radial
-from kflow.learning.parametric import numbers
+from kflow.learning.parametric import ParametricKernel, numbers
 
 MOST = 290  # the power of ten of an amplitude, or of its inverse, that a variance is a share of
 
@@ -145,6 +145,8 @@ def condition(
     residuals in units of their variance. Raises what `interpolate` raises, and ValueError where
     labels are so small or so large that float64 does not hold the amplitude.
     """
+    if isinstance(kernel, ParametricKernel):
+        kernel = kernel.freeze()  # what its owner learns later is not what was solved
     with torch.no_grad():
         x, y, factor, coefficients = solve(kernel, x, y, nugget)
     if amplitude is None:
@@ -188,7 +190,7 @@ def _check_parts(parts: Sequence[Tensor], n: int):
 
 def _amplitude(value, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
     """A number for each output, from 1e-100 to 1e100; or 0, of labels that are all 0."""
-    found = numbers("amplitude", value).reshape(-1).to(y)
+    found = numbers("amplitude", value).reshape(-1).to(y, copy=True)
     outputs = y.shape[1]
     if found.numel() in (1, outputs):
         found = found.expand(outputs)

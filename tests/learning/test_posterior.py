@@ -202,6 +202,16 @@ def test_conditioning_asks_what_interpolation_asks():
             act(kflow.Gaussian, x, y, 0.1)
 
 
+def test_a_posterior_does_not_change_with_what_it_was_made_of():
+    (x, y), kernel = points(), ARD(kflow.Gaussian, 3)
+    amplitude, new = torch.ones(2, dtype=torch.float64), points(4, seed=1)[0]
+    posterior = condition(kernel, x, y, 0.1, amplitude)
+    expected = posterior.mean(new), *posterior.leave_one_out()
+    for part in (x, y, amplitude, kernel._gamma.log.data):
+        part.add_(1.0)
+    torch.testing.assert_close((posterior.mean(new), *posterior.leave_one_out()), expected)
+
+
 def test_without_noise_the_error_bar_at_an_old_point_is_zero_and_never_nan():
     x, y = points(40)
     posterior = condition(kflow.Gaussian(3.0), x, y, 1e-12)
