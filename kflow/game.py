@@ -71,7 +71,7 @@ def rho(
     nugget = _checked(kernel, z, y, coarse, nugget)
     wide = checks.wide(z)
     y, coarse = y.to(wide), coarse.to(wide.device)
-    gram = with_nugget(gram_of(kernel, wide), nugget)
+    gram = with_nugget(gram_of(kernel, wide, wide), nugget)
     return (1 - energies(gram, nugget, wide, y, coarse).share).to(z)
 
 
@@ -132,7 +132,7 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
         return _play_radial(kernel, z, y, coarse, nugget, strict)
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        gram = with_nugget(gram_of(kernel, z), nugget)
+        gram = with_nugget(gram_of(kernel, z, z), nugget)
         found = energies(gram, nugget, z if strict else None, y, coarse)
         value = 1 - found.share
         (gradient,) = torch.autograd.grad(value, z)

@@ -55,7 +55,7 @@ def narrowed(name: str, values: Tensor, like: Tensor) -> Tensor:
 def kernel_to(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
     """k(., x) for points x that were checked; a radial kernel centres them once, not every time."""
     if not isinstance(kernel, Radial):
-        return lambda block: kernel(block, x)
+        return lambda block: gram_of(kernel, block, x)
     centre = x.detach().mean(dim=0)
     centred = x - centre
     norms = centred.square().sum(1)
@@ -94,7 +94,7 @@ def solve(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugg
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
     nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x).clone(), checks.wide(y).clone()
-    factor = cholesky(gram_of(kernel, x), nugget, x)
+    factor = cholesky(gram_of(kernel, x, x), nugget, x)
     return Solved(x, y, factor, torch.cholesky_solve(y, factor))
 
 
@@ -108,14 +108,14 @@ def whiten(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tenso
     return torch.linalg.solve_triangular(factor, y, upper=False)
 
 
-def gram_of(kernel: Kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
-    """kernel(x, x); TypeError or ValueError where another's kernel returns something else."""
-    found = kernel(x, x)
+def gram_of(kernel: Kernel, x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Tensor:
+    """kernel(x, z), (n, m), in the dtype of x; TypeError or ValueError where it is no matrix."""
+    found = kernel(x, z)
     if not isinstance(found, Tensor):
         raise TypeError(f"the kernel must return a torch.Tensor, not {type(found).__name__}")
-    if found.shape != (len(x), len(x)):
+    if found.shape != (len(x), len(z)):
         raise ValueError(
-            f"the kernel must return a matrix of {len(x)} x {len(x)} for as many points, "
+            f"the kernel must return a matrix of {len(x)} x {len(z)} for as many points, "
             f"but its shape is {checks.shape(found)}"
         )
     return found.to(x.dtype)

@@ -165,6 +165,31 @@ def test_values_that_the_dtype_of_the_points_cannot_hold_are_refused():
         found(x.half())
 
 
+def test_a_kernel_that_returns_a_narrower_dtype_is_taken_in_that_of_the_points(data):
+    x, y = data
+
+    def kernel(a, b):
+        return kflow.Gaussian(0.8)(a.float(), b.float())
+
+    expected = kflow.interpolate(kflow.Gaussian(0.8), x, y, 0.1)(x + 0.1)
+    found = kflow.interpolate(kernel, x, y, 0.1)(x + 0.1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.wrong_types
+def test_a_kernel_that_returns_no_matrix_of_new_points_is_refused(data):
+    x, y = data
+    for wrong, error, says in (
+        (lambda k: k.numpy(), TypeError, "must return a torch.Tensor, not ndarray"),
+        (lambda k: k.mT, ValueError, r"a matrix of 5 x 12 .* its shape is \(12, 5\)"),
+    ):
+        found = kflow.interpolate(
+            lambda a, b, wrong=wrong: kflow.Gaussian(0.8)(a, b) if a is b else wrong(a @ b.mT), x, y
+        )
+        with pytest.raises(error, match=says):
+            found(x[:5])
+
+
 def test_any_callable_interpolates():
     x = torch.tensor([[0.5], [1.0]], dtype=torch.float64)
     found = kflow.interpolate(lambda a, b: (1 + a @ b.mT) ** 2, x, x.square())

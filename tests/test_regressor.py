@@ -218,11 +218,20 @@ Y = X[:, 0]
         ),
         ({}, X, np.ones(20), "all labels y are equal"),
         ({}, np.ones((20, 3)), Y, "all features of X are constant"),
+        *[
+            (
+                dict(kernel=made),
+                X * [1, 0, 1],
+                Y,
+                "made for 3 features, but 2 columns of X vary .constant ones are left out",
+            )
+            for made in (ARD(kflow.Gaussian, 3), ARD(kflow.Gaussian, 3).freeze())
+        ],
         ({"kernel": "rbf"}, X, Y, "kernel must be one of 'gaussian', .*not 'rbf'"),
         ({"criterion": "mse"}, X, Y, "criterion must be one of 'loo'"),
         ({"nugget": -1}, X, Y, "nugget must be at least 0"),
         ({"n_interp": 1}, X, Y, "n_interp must be at least 2"),
-        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "x must have 4 columns"),
+        ({"kernel": ARD(kflow.Gaussian, 4)}, X, Y, "made for 4 features, but 3 columns"),
         ({}, X, np.array([b"a", b"b"] * 10), "y must hold numbers to be regressed"),
         ({}, np.where(X == X[3, 1], 1e300, X), Y, r"X must be at most 1e\+100.*1e\+300"),
         ({}, X, np.where(Y == Y[3], 1e300, Y), r"y must be at most 1e\+100.*1e\+300"),

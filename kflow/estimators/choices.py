@@ -36,6 +36,12 @@ def kernel(chosen, ard: bool, n_features: int):
         base = KERNELS[chosen]
         return ARD(base, n_features) if ard else Isotropic(base, n_features**0.5)
     checks.kernel("kernel", chosen)
+    made_for = getattr(chosen, "columns", None)
+    if made_for not in (None, n_features):
+        raise ValueError(
+            f"kernel is made for {made_for} features, but {n_features} columns of X vary (constant "
+            f"ones are left out); make it for {n_features}"
+        )
     return chosen
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, cholesky, kernel_to
+from kflow.interpolation import BLOCK, Kernel, cholesky, gram_of, kernel_to
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def tell_apart(
     with one interpolant for each class one that lies between two others is, too.
     """
     x = checks.wide(x)
-    gram = kernel(x, x)
+    gram = gram_of(kernel, x, x)
     pairs = list(combinations(range(classes), 2))
     coefficients, constants = x.new_zeros(len(x), len(pairs)), x.new_zeros(len(pairs))
     for p, (i, j) in enumerate(pairs):

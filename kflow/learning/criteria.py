@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kflow import checks
+from kflow.interpolation import gram_of
 from kflow.learning.gram import energies_and_log_determinant, inverse, solve, weights_and_diagonal
 from kflow.learning.rho import rho
 
@@ -72,7 +73,7 @@ class Rho:
         halves = list(_halves(len(x), self.halves, rng, x.device))
         coarse = torch.stack([kept for kept, _ in halves])
         if self.norm == "native":
-            value = self._native(kernel(x, x), nugget, x, y, coarse)
+            value = self._native(gram_of(kernel, x, x), nugget, x, y, coarse)
         elif self.halves > 1:
             value = rho(kernel, nugget, x, y, coarse)
         else:  # those that are kept before those that are hidden
@@ -104,7 +105,7 @@ class HiddenHalf:
     def __call__(self, kernel, x, y, nugget, rng) -> Tensor:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng, even=True)
-        gram, squares = kernel(x, x), []
+        gram, squares = gram_of(kernel, x, x), []
         for c, h in _halves(len(x), self.halves, rng, x.device):
             predicted = gram[h][:, c] @ solve(gram[c][:, c], nugget, y[c], x[c])
             squares.append((y[h] - predicted).square())
@@ -129,7 +130,7 @@ class LeaveOneOut:
     def __call__(self, kernel, x, y, nugget, rng) -> Tensor:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng)
-        weights, diagonal = weights_and_diagonal(kernel(x, x), nugget, y, x)
+        weights, diagonal = weights_and_diagonal(gram_of(kernel, x, x), nugget, y, x)
         variances = 1 / diagonal[:, None]
         return loo_loss(weights * variances, variances, self.loss)
 
@@ -158,7 +159,7 @@ class KFold:
         x, y = _batch(x, y, self.n_fine, rng)
         if self.k > len(x):
             raise ValueError(f"k must be at most the {len(x)} points of a batch, not {self.k}")
-        p = inverse(kernel(x, x), nugget, x)
+        p = inverse(gram_of(kernel, x, x), nugget, x)
         weights, order = p @ y, torch.randperm(len(x), generator=rng, device="cpu").to(x.device)
         folds = order.tensor_split(self.k)
         residuals = [torch.linalg.solve(p[i][:, i], weights[i]) for i in folds]
@@ -177,7 +178,7 @@ class MarginalLikelihood:
     def __call__(self, kernel, x, y, nugget, rng) -> Tensor:
         """The criterion on one batch."""
         x, y = _batch(x, y, self.n_fine, rng)
-        energy, log_determinant = energies_and_log_determinant(kernel(x, x), nugget, y, x)
+        energy, log_determinant = energies_and_log_determinant(gram_of(kernel, x, x), nugget, y, x)
         return 0.5 * ((energy / len(x)).log().mean() + log_determinant / len(x))
 
 

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
+from kflow.interpolation import gram_of
 from kflow.learning.posterior import Posterior, diagonal
 
 DEPENDENT = 1e-13  # of k(x, x): a variance below it is rounding
@@ -31,7 +32,7 @@ class Draws:
         """The values of each path's function at its next point, (m, c), without noise."""
         posterior, t = self.posterior, self.reached
         x = checks.wide(x).to(posterior.x.device)
-        k = posterior.kernel(x, posterior.x)
+        k = gram_of(posterior.kernel, x, posterior.x)
         half = torch.linalg.solve_triangular(posterior.factor, k.mT, upper=False).mT
         whole = diagonal(posterior.kernel, x)
         left = whole - half.square().sum(1)
@@ -53,7 +54,7 @@ class Draws:
             return x.new_zeros(m, 0)
         own = torch.arange(m, device=x.device)
         points = self.points[:, :t].reshape(m * t, -1)
-        prior = self.posterior.kernel(x, points).reshape(m, m, t)[own, own]
+        prior = gram_of(self.posterior.kernel, x, points).reshape(m, m, t)[own, own]
         covariance = prior - (self.halves[:, :t] @ half.unsqueeze(-1)).squeeze(-1)
         return torch.linalg.solve_triangular(
             self.roots[:, :t, :t], covariance.unsqueeze(-1), upper=False

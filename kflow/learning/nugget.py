@@ -31,7 +31,7 @@ def loo_nugget(kernel, x, y, rng: torch.Generator, most=ENOUGH, loss="log_predic
     if y.shape[1] == 0:
         raise ValueError("the labels are constant, so no nugget can be learned from them")
     with torch.no_grad():
-        gram = gram_of(kernel, x)
+        gram = gram_of(kernel, x, x)
         unit = float(gram.diagonal().mean())
         if not 0 < unit < math.inf:
             raise ValueError(f"k(x, x) is {unit:g} on average; it must be positive and finite")

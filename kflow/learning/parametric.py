@@ -160,6 +160,11 @@ class Frozen:
         """k(x_i, x_i)."""
         return self.kernel.diagonal(x)
 
+    @property
+    def columns(self) -> int | None:
+        """How many features it is made for, where it is made for so many."""
+        return self.kernel.columns
+
     def values(self) -> dict[str, Tensor]:
         """The positive parameters by name."""
         return self.kernel.values()

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, solve
+from kflow.interpolation import BLOCK, Kernel, gram_of, solve
 from kflow.kernels import Radial
 from kflow.learning.parametric import ParametricKernel, numbers
 
@@ -21,8 +21,8 @@ def diagonal(kernel, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     if isinstance(kernel, Radial):
         return torch.ones(len(x), dtype=x.dtype, device=x.device)
     if hasattr(kernel, "diagonal"):
-        return kernel.diagonal(x)
-    return torch.cat([kernel(part, part).diagonal() for part in x.split(64)])
+        return kernel.diagonal(x).to(x)
+    return torch.cat([gram_of(kernel, part, part).diagonal() for part in x.split(64)])
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ class Posterior:
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
         checks.flag("noise", noise)
         x_new = checks.wide(x_new).to(self.x.device)
-        half = torch.linalg.solve_triangular(self.factor, self.kernel(self.x, x_new), upper=False)
-        left = self.kernel(x_new, x_new) - half.mT @ half
+        half = torch.linalg.solve_triangular(
+            self.factor, gram_of(self.kernel, self.x, x_new), upper=False
+        )
+        left = gram_of(self.kernel, x_new, x_new) - half.mT @ half
         left.diagonal().add_(noise * self.nugget)
         return self.amplitude[:, None, None] * left
 
@@ -133,7 +135,9 @@ class Posterior:
         checks.matrix("x_new", x_new, columns=self.x.shape[1])
         x_new = checks.wide(x_new).to(self.x.device)
         with torch.no_grad():
-            return torch.cat([value(self.kernel(b, self.x), b) for b in x_new.split(BLOCK)])
+            return torch.cat(
+                [value(gram_of(self.kernel, b, self.x), b) for b in x_new.split(BLOCK)]
+            )
 
 
 def condition(

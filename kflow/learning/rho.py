@@ -7,7 +7,7 @@ from torch.autograd.function import once_differentiable
 
 from kflow import checks
 from kflow.energies import Energies, energies, gradient_of_rho, radial_energies, radial_gradient
-from kflow.interpolation import with_nugget
+from kflow.interpolation import gram_of, with_nugget
 from kflow.learning.kernels import RadialOfFeatures
 
 
@@ -68,4 +68,4 @@ def rho(kernel, nugget: Tensor, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"]
     if isinstance(kernel, RadialOfFeatures) and type(kernel).gram is RadialOfFeatures.gram:
         checks.matrix("x", x, columns=kernel.columns)
         return _OfFeatures.apply(kernel.features(x), nugget, x, y, coarse, kernel.base)
-    return _OfGram.apply(kernel(x, x), nugget, x, y, coarse)
+    return _OfGram.apply(gram_of(kernel, x, x), nugget, x, y, coarse)

@@ -202,6 +202,26 @@ def test_conditioning_asks_what_interpolation_asks():
             act(kflow.Gaussian, x, y, 0.1)
 
 
+def test_a_kernel_that_returns_float32_is_taken_in_float64():
+    (x, y), new = points(), points(4, seed=1)[0]
+
+    def kernel(a, b):
+        return kflow.Gaussian(1.0)(a.float(), b.float())
+
+    found, expected = (condition(k, x, y, 0.1, 1.0) for k in (kernel, kflow.Gaussian(1.0)))
+    close = {"rtol": 0, "atol": 1e-5}
+    torch.testing.assert_close(found.mean(new), expected.mean(new), **close)
+    torch.testing.assert_close(found.std(new), expected.std(new), **close)
+    torch.testing.assert_close(found.covariance(new), expected.covariance(new), **close)
+    draws, normal = (Draws(each, 4, 2) for each in (found, expected)), points(4, c=2)[1]
+    one, two = ([each.values(at, normal) for at in (new, new + 1)] for each in draws)
+    torch.testing.assert_close(one, two, **close)
+    nugget, rng = torch.tensor(0.1, dtype=torch.float64), torch.Generator()
+    for criterion in (LeaveOneOut(), MarginalLikelihood()):
+        ours = criterion(kflow.Gaussian(1.0), x, y, nugget, rng)
+        torch.testing.assert_close(criterion(kernel, x, y, nugget, rng), ours, **close)
+
+
 def test_a_posterior_does_not_change_with_what_it_was_made_of():
     (x, y), kernel = points(), ARD(kflow.Gaussian, 3)
     amplitude, new = torch.ones(2, dtype=torch.float64), points(4, seed=1)[0]
