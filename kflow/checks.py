@@ -16,12 +16,14 @@ BANDWIDTHS = (1e-18, 1e18)  # the squares of these are finite and not zero in fl
 class NotPositiveDefinite(ValueError):
     """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small.
 
-    `pair` holds the positions of the two closest points.
+    `pair` holds the positions of the two closest points, and `points` these, (2, d).
     """
 
-    def __init__(self, message: str, pair: tuple[int, int] | None = None):
+    def __init__(
+        self, message: str, pair: tuple[int, int] | None = None, points: Tensor | None = None
+    ):
         super().__init__(message)
-        self.pair = pair
+        self.pair, self.points = pair, points
 
 
 @contextlib.contextmanager

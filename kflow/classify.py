@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import Kernel, interpolate
+from kflow.interpolation import Kernel, interpolate, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +41,8 @@ def error_rate(
     if len(x_test) == 0:
         raise ValueError("x_test is empty, so there is nothing to classify")
     drawn = positions(y, n_interp, per_class, rng).to(x.device)
-    predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
+    with rows_of(x):
+        predicted = interpolate(kernel, x[drawn], y[drawn], nugget)(x_test)
     wrong = classes(predicted) != classes(y_test)
     return float(wrong.double().mean())
 

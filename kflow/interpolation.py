@@ -1,5 +1,6 @@
 """Kriging: the interpolant of least norm, and its squared norm, the energy."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -167,12 +168,34 @@ def _not_positive_definite(pivot: int, nugget: float, x: Tensor) -> NotPositiveD
     n = len(x)
     if n < 2:
         return NotPositiveDefinite("the Gram matrix of one point is not positive: check the kernel")
-    distances = torch.cdist(x.detach(), x.detach()).fill_diagonal_(float("inf"))
+    x = x.detach()
+    # without a product of matrices, which takes points far from the origin for one
+    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    distances.fill_diagonal_(float("inf"))
     i, j = divmod(int(distances.argmin()), n)
     suggestion = max(1e-8, 100 * nugget)
     return NotPositiveDefinite(
         f"the Gram matrix of {n} points fails at pivot {pivot} with nugget {nugget:g}: points {i} "
         f"and {j} are {float(distances[i, j]):.1e} apart; drop one, or pass a nugget of about "
         f"{suggestion:.0e}",
-        pair=(i, j),
+        (i, j),
+        x[[i, j]],
     )
+
+
+@contextlib.contextmanager
+def rows_of(x: Float[Tensor, "n d"]):
+    """Around what takes some of the points x: a NotPositiveDefinite then names their rows in x."""
+    try:
+        yield
+    except NotPositiveDefinite as error:
+        if error.pair is None or error.points is None:
+            raise
+        same = (checks.wide(x.detach()) == point for point in error.points)
+        first, second = (each.all(1).nonzero()[:, 0].tolist() for each in same)
+        if not (first and second):
+            raise
+        pair = (first[0], second[-1])  # the first and the last of those that coincide
+        said = "points {} and {} are".format
+        message = str(error).replace(said(*error.pair), said(*pair))
+        raise NotPositiveDefinite(message, pair, error.points) from None

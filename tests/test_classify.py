@@ -78,6 +78,13 @@ def test_as_many_points_are_drawn_as_asked(rng):
     assert torch.equal(classify.draw_per_class(y[:4], 2, rng).sort().values, torch.arange(4))
 
 
+def test_coincident_points_are_named_by_their_rows_whichever_were_drawn(clusters, rng):
+    x, y = clusters[:2]
+    x[5] = x[3]
+    with pytest.raises(kflow.NotPositiveDefinite, match="points 3 and 5 are 0.0e"):
+        kflow.error_rate(kflow.Gaussian(1.0), x, y, x, y, len(x), rng)
+
+
 def test_labels_of_one_column_are_two_classes(rng):
     y = torch.tensor([[-1.0], [0.0], [0.5], [2.0]])
     assert classify.classes(y).tolist() == [0, 0, 1, 1]

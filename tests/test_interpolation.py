@@ -65,6 +65,14 @@ def test_coincident_points_name_the_pair_and_the_nugget_to_try(data, device):
     kflow.interpolate(kflow.Gaussian(0.8), x, y, nugget=1e-8)
 
 
+def test_coincident_points_far_from_the_origin_are_told_from_near_ones(data):
+    x, y = data
+    x += torch.tensor([5e5, 5.4e6], dtype=torch.float64)
+    x[5], x[9] = x[1] + 0.02, x[3]
+    with pytest.raises(kflow.NotPositiveDefinite, match=r"points 3 and 9 are 0.0e\+00 apart"):
+        kflow.interpolate(kflow.Gaussian(0.1), x, y)
+
+
 def test_an_interpolant_does_not_change_with_the_points_that_it_was_made_of(data):
     x, y = data
     v, new = kflow.interpolate(kflow.Gaussian(0.8), x, y), x + 0.1

@@ -124,6 +124,20 @@ def test_coincident_points_with_other_labels_need_a_nugget_and_learn_one():
         kflow.KernelFlowRegressor(nugget=0.0).fit(x, y)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [dict(n_fine=900), dict(kernel=kflow.Matern32(1.0)), dict(criterion="half", n_fine=998)],
+)
+def test_coincident_rows_are_named_as_rows_of_x_whatever_batch_they_are_found_in(settings):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1000, 2)), rng.normal(size=1000)
+    x[900] = x[7]
+    settings = dict(kernel="matern32", n_interp=990, steps=9, nugget=0.0) | settings
+    with pytest.raises(kflow.NotPositiveDefinite, match=r"points 7 and 900 are") as error:
+        kflow.KernelFlowRegressor(**settings).fit(x, y)
+    assert error.value.pair == (7, 900)
+
+
 @pytest.mark.parametrize("criterion", ["rho", "loo", "half", "kfold", LeaveOneOut(50)])
 def test_every_criterion_learns(criterion, friedman):
     x, x_test, y, y_test = friedman

@@ -11,6 +11,7 @@ from kflow.estimators import inputs, parts, storage
 from kflow.estimators.distinct import distinct
 from kflow.estimators.pairs import tell_apart
 from kflow.flow import KernelFlow
+from kflow.interpolation import rows_of
 from kflow.kernels import Gaussian
 from kflow.learning import loo_nugget
 from kflow.steps import MaxDisplacement
@@ -154,11 +155,12 @@ class KernelFlowClassifier(
     def _pairs(self, points, one_hot, rng):
         size = len(points) if self.n_interp is None else self.n_interp
         kept = draw_in_proportion(one_hot, size, rng).to(points.device)
-        points, one_hot, nugget = points[kept], one_hot[kept], self.interp_nugget
+        part, one_hot, nugget = points[kept], one_hot[kept], self.interp_nugget
         if nugget == "loo":
-            nugget = loo_nugget(self.kernel_, points, one_hot - one_hot.mean(0), rng)
+            nugget = loo_nugget(self.kernel_, part, one_hot - one_hot.mean(0), rng)
         nugget = checks.number("interp_nugget", nugget, least=0)
-        return tell_apart(self.kernel_, points, one_hot.argmax(1), len(self.classes_), nugget)
+        with rows_of(points):
+            return tell_apart(self.kernel_, part, one_hot.argmax(1), len(self.classes_), nugget)
 
     def _layers(self, flow, x, one_hot, rng) -> int:
         """The fewest layers that err on held-out points as rarely as the best, within chance."""

@@ -7,6 +7,7 @@ from kflow import checks
 from kflow.engine import memory
 from kflow.estimators import choices, inputs, parts, standardise, storage
 from kflow.estimators.groups import numbered, split
+from kflow.interpolation import rows_of
 from kflow.learning import ParametricKernel, condition, learn, loo_nugget
 
 with checks.extra("sklearn"):
@@ -96,13 +97,16 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         kept = self._kept(labels, rng)
         part, kept = kept[:CALIBRATED].sort().values, kept.sort().values
         self.interp_indices_ = kept.cpu().numpy()
-        self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
+        with rows_of(x):
+            self.posterior_ = condition(self.kernel_, x[part], labels[part], self.nugget_)
         if groups is not None:
             self.posterior_ = self.posterior_.calibrated(split(groups, part))
         if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
-            x, labels = x[kept], labels[kept]
-            self.posterior_ = condition(self.kernel_, x, labels, self.nugget_, amplitude)
+            with rows_of(x):
+                self.posterior_ = condition(
+                    self.kernel_, x[kept], labels[kept], self.nugget_, amplitude
+                )
         self._describe()
         return self
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kflow.checks import NotPositiveDefinite
+from kflow.interpolation import rows_of
 from kflow.learning.parametric import ParametricKernel, Positive
 
 
@@ -97,7 +98,7 @@ class Descent:
 
     def _step(self, optimiser):
         optimiser.zero_grad()
-        loss = self.criterion(self.kernel, self.x, self.y, self.value_of_nugget(), self.rng)
+        loss = self._criterion(self.rng)
         loss.backward()
         value = loss.item()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -125,8 +126,11 @@ class Descent:
 
     def _judge(self, rng) -> float:
         with torch.no_grad():
-            nugget = self.value_of_nugget()
-            return self.criterion(self.kernel, self.x, self.y, nugget, rng).item()
+            return self._criterion(rng).item()
+
+    def _criterion(self, rng) -> Tensor:
+        with rows_of(self.x):
+            return self.criterion(self.kernel, self.x, self.y, self.value_of_nugget(), rng)
 
     def _draws(self) -> bool:
         """Whether the criterion draws from rng; one fixed game is enough where it does not."""
