@@ -156,14 +156,15 @@ def flag(name: str, value):
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def integer(name: str, value, *, least=None, most=None):
-    """Refuse what is not an integer between two bounds."""
+def integer(name: str, value, *, least=None, most=None) -> int:
+    """An integer between two bounds, as Python's own; refuse any other."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if least is not None and value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
     if most is not None and value > most:
         raise ValueError(f"{name} must be at most {most}, not {value}")
+    return int(value)
 
 
 def choice(name: str, value, known):
@@ -190,11 +191,12 @@ def batch_size(n_fine, n_points: int):
         raise ValueError(f"n_fine must be at most {n_points}, not {n_fine}: x holds no more points")
 
 
-def even(name: str, value):
-    """Refuse what is not an even number of points, two at least."""
-    integer(name, value, least=2)
-    if value % 2:
+def even(name: str, value) -> int:
+    """An even number of points, two at least; refuse any other."""
+    found = integer(name, value, least=2)
+    if found % 2:
         raise ValueError(f"{name} must be even, so that it can be halved, not {value}")
+    return found
 
 
 def kernel(name: str, value):

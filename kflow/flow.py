@@ -121,11 +121,9 @@ class KernelFlow:
         checks.kernel("kernel", self.kernel)
         if not callable(self.step) or isinstance(self.step, type):
             raise TypeError(f"step must be a rule such as MaxDisplacement(0.1), not {self.step!r}")
-        checks.even("n_fine", self.n_fine)
-        nugget = checks.number("nugget", self.nugget, least=0)
+        object.__setattr__(self, "n_fine", checks.even("n_fine", self.n_fine))
+        object.__setattr__(self, "nugget", checks.number("nugget", self.nugget, least=0))
         checks.choice("precision", self.precision, precisions.PRECISIONS)
-        object.__setattr__(self, "n_fine", int(self.n_fine))  # of NumPy's numbers, plain ones
-        object.__setattr__(self, "nugget", nugget)
         if self.precision == "mixed" and not isinstance(self.kernel, Radial):
             raise ValueError('precision "mixed" needs a radial kernel of kflow; use "float32"')
 
@@ -174,9 +172,9 @@ class KernelFlow:
             self, x, y, layers, rng, carry, observe, observed, keep_layers,
             lookahead, checkpoint, checkpoint_every, progress, group,
         )  # fmt: skip
-        Shards.of(0, group).together(task.check)
+        task = Shards.of(0, group).together(task.checked)
         needed = memory.of_flow(
-            len(x) + len(task.carried), x.shape[1], self.n_fine, lookahead,
+            len(x) + len(task.carried), x.shape[1], self.n_fine, task.lookahead,
             8 if self.precision == "float64" else 4,
         )  # fmt: skip
         run = None

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import signal
 import time
+from fractions import Fraction
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +152,27 @@ def test_a_checkpoint_of_a_kernel_or_a_rule_of_other_contents_is_refused(
         run(path, lookahead=1, **other)
     assert checkpoint.read(path)[1]["layer"] == 30
     assert_same(run(path, lookahead=1, **one), run(lookahead=1, **one))
+
+
+@pytest.mark.wrong_types
+def test_numbers_of_numpy_and_fractions_are_checkpointed_as_pythons_own(tmp_path):
+    numbers = dict(a=np.float32(0.5), b=np.int64(2), c=True, d=Fraction(1, 4), e=np.longdouble(3))
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+
+    def go(kind, layers, path):
+        flow = kflow.KernelFlow(kflow.Gaussian(kind(1)), np.int64(4), kflow.MaxDisplacement(0.05),
+                                nugget=kind(1))  # fmt: skip
+        return flow.run(
+            x, x, kind(layers), torch.Generator().manual_seed(1), observe=lambda state: numbers,
+            observe_at=[kind(0), kind(10)], lookahead=kind(3), checkpoint_every=kind(7),
+            checkpoint=tmp_path / path,
+        )  # fmt: skip
+
+    go(np.int64, 10, "flow")
+    ours, theirs = go(int, 20, "flow"), go(int, 20, "other")
+    assert torch.equal(ours.points, theirs.points) and ours.observed == theirs.observed
+    assert ours.observed[10] == dict(a=0.5, b=2, c=True, d=0.25, e=3.0)
+    assert all(type(value) in (int, float, bool) for value in ours.observed[10].values())
 
 
 def test_a_checkpoint_that_fingerprints_runs_otherwise_is_refused(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris, make_classification, make_moons
-from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -113,6 +113,17 @@ def test_a_saved_model_predicts_the_same(layers, tmp_path):
     assert (again.predict(x) == model.predict(x)).all() and again.layers_ == layers
     with pytest.raises(ValueError, match="holds KernelFlowClassifier, not a KernelFlowRegressor"):
         kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
+
+
+@pytest.mark.wrong_types
+def test_a_model_with_numbers_of_numpy_and_torch_is_saved(tmp_path):
+    x, y = make_moons(60, noise=0.2, random_state=0)
+    model = kflow.KernelFlowClassifier(interp_nugget=np.float32(0.5), n_fine=np.int64(10))
+    grid = {"layers": np.arange(1, 4), "nugget": [*torch.tensor([0.5, 1.0])]}
+    fit = GridSearchCV(model, grid, cv=2).fit(x, y)
+    fit.best_estimator_.save(tmp_path / "model")
+    again = kflow.KernelFlowClassifier.load(tmp_path / "model")
+    assert (again.predict(x) == fit.best_estimator_.predict(x)).all() and again.nugget in (0.5, 1)
 
 
 def test_no_seed_differs_and_a_random_state_repeats():

@@ -3,6 +3,7 @@
 import errno
 import io
 import re
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,16 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import kflow
 from kflow.engine import sealed
-from kflow.learning import ARD, DeepFeatures, Isotropic, LeaveOneOut, Linear, Periodic
+from kflow.learning import (
+    ARD,
+    DeepFeatures,
+    Isotropic,
+    LeaveOneOut,
+    Linear,
+    Metric,
+    Periodic,
+    Polynomial,
+)
 
 QUICK = dict(steps=40, n_fine=100)
 
@@ -196,6 +206,28 @@ def test_a_saved_model_predicts_the_same(kernel, friedman, tmp_path):
     assert again.log_marginal_likelihood_ == pytest.approx(model.log_marginal_likelihood_)
     assert again.get_params()["steps"] == 5
     assert (tmp_path / "model.safetensors").stat().st_size < 50_000
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("nugget", [np.int64(1), np.float32(1), Fraction(1), torch.tensor(1)])
+def test_a_nugget_of_any_kind_of_number_is_saved(nugget, tmp_path):
+    for kernel in ("matern52", kflow.Gaussian(1.0)):
+        model = kflow.KernelFlowRegressor(kernel, nugget=nugget, steps=np.int64(1)).fit(X, Y)
+        model.save(tmp_path / "model")
+        again = kflow.KernelFlowRegressor.load(tmp_path / "model")
+        assert type(again.nugget_) is float and again.nugget_ == 1.0
+        np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-9)
+
+
+@pytest.mark.wrong_types
+def test_kernels_with_numbers_of_numpy_are_saved(tmp_path):
+    n, two = np.int64(X.shape[1]), np.int64(2)
+    terms = (Polynomial(n, two), Metric(kflow.Gaussian, n, np.int64(1)))
+    kernel = np.float32(0.5) * ARD(kflow.Matern32, n) + terms[0] * terms[1]
+    model = kflow.KernelFlowRegressor(kernel, nugget=0.1, steps=1).fit(X, Y)
+    model.save(tmp_path / "model")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model")
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-9)
 
 
 def test_what_is_no_saved_model_is_refused(tmp_path, friedman):

@@ -1,6 +1,6 @@
 """What an observer is shown of a flow on its way, and what is kept of its answer."""
 
-from numbers import Number
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +32,10 @@ def numbers_and_tensors(found, layer: int) -> dict:
             raise TypeError(f"observe must name what it returns by strings, not {name!r}")
         if isinstance(value, Tensor):
             kept[name] = value.detach().cpu().clone()
-        elif isinstance(value, Number | np.bool_) and not isinstance(value, complex):
-            kept[name] = value.item() if hasattr(value, "item") else value
+        elif isinstance(value, bool | np.bool_):
+            kept[name] = bool(value)
+        elif isinstance(value, Real):
+            kept[name] = int(value) if isinstance(value, Integral) else float(value)
         else:
             raise TypeError(
                 f"observe returned {name!r} of type {type(value).__name__} at layer {layer}; "
@@ -48,6 +50,4 @@ def numbers_of_layers(name: str, value) -> list[int]:
         found = list(value)
     except TypeError:
         raise TypeError(f"{name} must be a list of layers, not {value!r}") from None
-    for layer in found:
-        checks.integer(f"each of {name}", layer, least=0)
-    return found
+    return [checks.integer(f"each of {name}", layer, least=0) for layer in found]

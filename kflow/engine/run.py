@@ -45,15 +45,16 @@ class Task:
     progress: bool = False
     group: Group | None = None
 
-    def check(self):
-        """Refuse wrong arguments, by ValueError or TypeError."""
+    def checked(self) -> "Task":
+        """The task, its numbers as Python's own; ValueError or TypeError on wrong arguments."""
         checks.points_and_labels(self.x, self.y)
         precisions.check_there(self.flow.precision, self.x.device)
-        checks.integer("layers", self.layers, least=0)
+        layers = checks.integer("layers", self.layers, least=0)
         checks.generator(self.rng)
-        checks.integer("lookahead", self.lookahead, least=1)
-        if self.checkpoint_every is not None:
-            checks.integer("checkpoint_every", self.checkpoint_every, least=1)
+        lookahead = checks.integer("lookahead", self.lookahead, least=1)
+        every = self.checkpoint_every
+        if every is not None:
+            every = checks.integer("checkpoint_every", every, least=1)
         if self.carry is not None:
             checks.matrix("carry", self.carry, columns=self.x.shape[1])
             checks.same_place("carry", self.carry, "x", self.x)
@@ -70,6 +71,7 @@ class Task:
                     f"observe_at names layer {k}, beyond the {self.layers} layers of this run; "
                     f"drop it or raise layers"
                 )
+        return replace(self, layers=layers, lookahead=lookahead, checkpoint_every=every)
 
     @property
     def carried(self) -> Tensor:

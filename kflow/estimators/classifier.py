@@ -99,9 +99,10 @@ class KernelFlowClassifier(
         step = MaxDisplacement(self.delta * s)
         flow = KernelFlow(self.kernel_, self._n_fine(len(x)), step, self.nugget, self.precision)
         rng = inputs.seeded(self.random_state)
-        self.layers_ = self.layers
         if self.layers == "auto":
             self.layers_ = self._layers(flow, x, one_hot, rng)
+        else:
+            self.layers_ = checks.integer("layers", self.layers, least=0)
         self.path_ = flow.run(x, one_hot, self.layers_, rng, keep_layers=True)
         self.map_ = self.path_.map
         self.pairs_ = self._pairs(self.path_.points, one_hot, rng)

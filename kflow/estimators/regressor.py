@@ -151,9 +151,7 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
     def _learn(self, x, y, rng):
         kernel = choices.kernel(self.kernel, self.ard, x.shape[1])
         fixed = self.nugget != "learn"
-        if fixed:
-            checks.number("nugget", self.nugget, least=0)
-        start = self.nugget if fixed else 1e-2
+        start = checks.number("nugget", self.nugget, least=0) if fixed else 1e-2
         self.history_, self.n_iter_ = None, 0
         if isinstance(kernel, ParametricKernel):
             criterion = choices.criterion(self.criterion, self.n_fine)

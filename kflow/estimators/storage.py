@@ -34,7 +34,7 @@ class NotSaved:
 
 def _plain(value):
     """What JSON holds, or what says that it was not saved."""
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.ndim == 0):
         value = value.item()
     if isinstance(value, torch.device):
         value = str(value)

@@ -78,7 +78,7 @@ class ARD(_Scaled):
     """
 
     def __init__(self, base: Radial | type[Radial], n_features: int, gamma=None, bounds=BOUNDS):
-        checks.integer("n_features", n_features, least=1, most=MOST)
+        n_features = checks.integer("n_features", n_features, least=1, most=MOST)
         gamma = math.sqrt(n_features) if gamma is None else gamma
         super().__init__(base, gamma, bounds, n_features)
 
@@ -91,7 +91,7 @@ class Metric(RadialOfFeatures):
 
     def __init__(self, base: Radial | type[Radial], n_features: int, rank: int | None = None):
         super().__init__()
-        checks.integer("n_features", n_features, least=1, most=MOST)
+        n_features = checks.integer("n_features", n_features, least=1, most=MOST)
         rank = n_features if rank is None else rank
         checks.integer("rank", rank, least=1, most=n_features)
         self.base, self.columns = _base(base), n_features
@@ -142,9 +142,9 @@ class Polynomial(ParametricKernel):
 
     def __init__(self, n_features: int, degree: int = 2, gamma=None, bounds=BOUNDS):
         super().__init__()
-        checks.integer("n_features", n_features, least=1, most=MOST)
-        checks.integer("degree", degree, least=1, most=1000)
-        self.degree, self.columns = degree, n_features
+        n_features = checks.integer("n_features", n_features, least=1, most=MOST)
+        self.degree = checks.integer("degree", degree, least=1, most=1000)
+        self.columns = n_features
         gamma = math.sqrt(n_features) if gamma is None else gamma
         self._gamma = Positive("gamma", gamma, bounds, n_features)
 
