@@ -370,6 +370,9 @@ def resealed(path, **change):
         dict(mean_=torch.zeros(7)),
         dict(x=torch.zeros(0, 3)),
         dict(amplitude=torch.zeros(2, 2)),
+        dict(amplitude=torch.zeros(1, dtype=torch.float64)),
+        dict(amplitude=torch.full((1,), -1.0)),
+        dict(amplitude=torch.full((1,), torch.inf)),
     ],
 )  # fmt: skip
 def test_a_sealed_file_that_is_no_model_is_refused(tmp_path, change):
@@ -416,6 +419,47 @@ def test_a_saved_model_with_an_output_that_is_constant_is_read_again(tmp_path):
     model.save(tmp_path / "model.safetensors")
     again = kflow.KernelFlowRegressor.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.predict(X)[:, 1], 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-60, 1e60, 1e99])
+@pytest.mark.parametrize("calibrated", [4000, 10])
+def test_a_model_whose_labels_are_in_any_unit_is_read_again(
+    scale, calibrated, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(kflow.estimators.regressor, "CALIBRATED", calibrated)
+    model = kflow.KernelFlowRegressor(steps=1, normalize_y=False).fit(X, scale * Y)
+    model.save(tmp_path / "model")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model")
+    for ours, theirs in zip(*(m.predict(X, return_std=True) for m in (model, again)), strict=True):
+        assert np.isfinite(ours).all()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * scale)
+
+
+def test_a_model_that_can_only_predict_near_its_points_is_read_again(tmp_path):
+    x = 1e9 + 1e-3 * X
+    model = kflow.KernelFlowRegressor(Polynomial(3, 30), nugget=1e-3, steps=1).fit(x, Y)
+    model.save(tmp_path / "model")
+    again = kflow.KernelFlowRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    with pytest.raises(ValueError, match="too large for degree 30"):
+        again.predict(0 * x)
+
+
+@pytest.mark.parametrize("model", [
+    kflow.KernelFlowRegressor(steps=1), kflow.KernelFlowClassifier(layers=2)],
+    ids=lambda m: type(m).__name__)  # fmt: skip
+def test_a_model_of_a_device_that_is_not_here_is_read_on_another(model, tmp_path):
+    path = tmp_path / "model"
+    model = clone(model).fit(X, Y > 0)
+    model.set_params(device="cuda:99").save(path)
+    with pytest.raises(ValueError, match="another device .* here: .*'cuda:99'; pass .*\"cpu\""):
+        type(model).load(path)
+    again = type(model).load(path, device="cpu")
+    assert again.device == "cpu"
+    model.set_params(device="cpu")
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-9)
+    with pytest.raises(ValueError, match="device must be one of this machine's"):
+        type(model).load(path, device="nowhere")
 
 
 def test_points_to_predict_from_that_hold_no_label_but_0_are_refused():

@@ -1,5 +1,7 @@
 """What a fit of each estimator consists of: settings and tensors, taken from it and given back."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,7 +11,7 @@ from kflow.engine.transport import ALIGNED, Layer
 from kflow.estimators.pairs import Pairs
 from kflow.estimators.storage import PLAIN
 from kflow.flow import LearnedMap
-from kflow.learning import condition
+from kflow.learning import Posterior, condition
 from kflow.learning.storage import describe, rebuild
 
 PAIRS = ("x", "coefficients", "constants")
@@ -49,8 +51,18 @@ def restore_regressor(model, settings, tensors):
     model._one_output, model.n_iter_ = settings["one_output"], settings["n_iter"]
     checks.flag("one_output", model._one_output)
     model.history_ = None
-    model.posterior_ = condition(model.kernel_, nugget=model.nugget_, **tensors)
+    x, y, amplitude = (tensors.pop(name) for name in ("x", "y", "amplitude"))
+    model.posterior_ = fitted(model.kernel_, x, y, model.nugget_, amplitude)
     model._describe()
+
+
+def fitted(kernel, x, y, nugget: float, amplitude: torch.Tensor) -> Posterior:
+    """`condition` with an amplitude that a fit found, which is not held to a user's bounds."""
+    posterior = condition(kernel, x, y, nugget, amplitude=1.0)
+    sound = amplitude.isfinite() & ((amplitude > 0) | (posterior.y == 0).all(0))
+    if amplitude.shape != y.shape[1:] or not sound.all():
+        raise ValueError(f"amplitude must hold {y.shape[1]} positive numbers, not {amplitude}")
+    return replace(posterior, amplitude=amplitude)
 
 
 def of_classifier(model) -> tuple[dict, dict[str, torch.Tensor]]:

@@ -104,9 +104,8 @@ class KernelFlowRegressor(storage.Saved, MultiOutputMixin, RegressorMixin, BaseE
         if len(kept) > CALIBRATED:  # that part has calibrated the amplitude
             amplitude = self.posterior_.amplitude
             with rows_of(x):
-                self.posterior_ = condition(
-                    self.kernel_, x[kept], labels[kept], self.nugget_, amplitude
-                )
+                x, labels = x[kept], labels[kept]
+                self.posterior_ = parts.fitted(self.kernel_, x, labels, self.nugget_, amplitude)
         self._describe()
         return self
 

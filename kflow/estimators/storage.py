@@ -73,7 +73,7 @@ def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
         ) from error
 
 
-def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
+def read(path, cls, device=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
     """A model without its fit, the settings and the tensors that `write` wrote."""
     path = _path(path)
     try:
@@ -86,7 +86,15 @@ def read(path, cls) -> tuple[object, dict, dict[str, torch.Tensor]]:
         found = header.get("class", "something else")
         raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
     lost = _known(path, lambda: {k: NotSaved(str(was)) for k, was in header["not_saved"].items()})
-    model = _known(path, lambda: cls(**header["parameters"] | lost))
+    moved = {} if device is None else {"device": str(checks.device(device))}
+    model = _known(path, lambda: cls(**header["parameters"] | lost | moved))
+    try:
+        checks.device(model.device)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} was saved from another device than there is here: {error}; pass another to "
+            'load, device="cpu"'
+        ) from None
     model.n_features_in_ = header.get("n_features_in_")
     most = max([1, *(value.numel() for value in tensors.values())])
     _known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
@@ -115,12 +123,16 @@ class Saved:
         write(path, self, *self._parts())
 
     @classmethod
-    def load(cls, path):
-        """The fitted model that `save` wrote; ValueError where the file is another, or damaged."""
-        model, settings, tensors = read(path, cls)
+    def load(cls, path, device=None):
+        """The fitted model that `save` wrote, on its device or on another.
+
+        Raises ValueError where the file is another, or damaged, or its device is not here.
+        """
+        model, settings, tensors = read(path, cls, device)
         _known(path, lambda: model._restore(settings, tensors))
         with np.errstate(all="ignore"):
-            tried = _known(path, lambda: model.predict(np.zeros((1, model.n_features_in_))))
+            where = getattr(model, "mean_", np.zeros(model.n_features_in_))
+            tried = _known(path, lambda: model.predict(where[None]))
         if tried.dtype.kind == "f" and not np.isfinite(tried).all():
             raise ValueError(f"{path} holds no sound model: it predicts NaN")
         if names := settings.get("feature_names_in_"):
