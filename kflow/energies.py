@@ -1,5 +1,6 @@
 """The energies of the two interpolants of a game, and how their share answers to the kernel."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow.interpolation import factorise, whiten, with_nugget
-from kflow.kernels import Radial, squared_distances_of_centred
+from kflow.kernels import Radial, squared_distances_in
 
 
 class Energies(NamedTuple):
@@ -107,7 +108,8 @@ def radial_energies(
 
     The points z are near the origin, which the kernel does not see; x, y and coarse as above.
     """
-    r2 = squared_distances_of_centred(z, z)
+    unit = math.inf if x is None else kernel.gamma  # without points no device waits for them
+    r2 = squared_distances_in(unit, z, z, z, z)
     if torch.is_grad_enabled():  # then autograd may want what would be overwritten
         gram, beside = kernel.of_squared_(r2.clone())
         gram = with_nugget(gram, nugget)

@@ -117,4 +117,4 @@ def _moves(ode, flow, games):
     """The velocity of every point of every replica in its own game, (r, n, d)."""
     z = flow.take_along_dim(games.fine[..., None], 1)
     _, c = ode.coefficients(z, games)
-    return ode.kernel.of_squared(squared_distances(flow, z)) @ c[:, 0]
+    return ode.kernel.of_squared(squared_distances(flow, z, ode.kernel.gamma)) @ c[:, 0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.checks import NotPositiveDefinite
-from kflow.kernels import Radial, squared_distances_of_centred
+from kflow.kernels import Radial, squared_distances_in
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 512  # new points handled at once: what is made of them stays in the cache
@@ -61,7 +61,7 @@ def kernel_to(kernel: Kernel, x: Float[Tensor, "n d"]) -> Callable[[Tensor], Ten
     centred = x - centre
     norms = centred.square().sum(1)
     return lambda block: kernel.of_own_squared(
-        squared_distances_of_centred(block - centre, centred, norms)
+        squared_distances_in(kernel.gamma, block, x, block - centre, centred, norms)
     )
 
 

@@ -11,16 +11,34 @@ from torch import Tensor
 from kflow import checks
 
 FAR = 1e4  # times bandwidths
+# from the centre, up to which a product of matrices keeps 2e-8 of a kernel, or 1e-4 in float32
+HELD = {torch.float64: 1e4, torch.float32: 32.0}  # bandwidths
 
 
-def squared_distances(x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"]):
-    r"""$|x_i - z_j|^2$ by one matrix product, (..., n, m); exactly zero on the diagonal if z is x.
+def squared_distances(
+    x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"], unit: float = math.inf
+):
+    r"""$|x_i - z_j|^2$, (..., n, m); exactly zero on the diagonal if z is x.
 
-    Points are centred first, so that the cancellation is relative to their spread.
+    Points are centred first, so that the cancellation of the matrix product is relative to their
+    spread; where that is many units (bandwidths) they are subtracted pair by pair instead.
     """
     centre = z.detach().mean(dim=-2, keepdim=True)
     a = x - centre
-    return squared_distances_of_centred(a, a if x is z else z - centre)
+    return squared_distances_in(unit, x, z, a, a if x is z else z - centre)
+
+
+def squared_distances_in(unit: float, x, z, a, b, norms_b=None):
+    """`squared_distances` of points x and z whose centred are a and b."""
+    if unit < math.inf and (_far(a, unit) or (b is not a and _far(b, unit))):
+        return torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return squared_distances_of_centred(a, b, norms_b)
+
+
+def _far(a: Tensor, unit: float) -> bool:
+    """Whether a centred point is too many units away for its distances by a matrix product."""
+    norms = torch.linalg.vector_norm(a.detach(), dim=-1)
+    return bool(norms.numel()) and float(norms.max()) > HELD[a.dtype] * unit
 
 
 def squared_distances_of_centred(
@@ -71,7 +89,7 @@ class Radial(ABC):
         checks.same_dtype("z", z, "x", x)
         near = x.float() if x.dtype.itemsize < 4 else x  # squares of half precision overflow
         far = near if z is x else z.to(near)
-        return self.of_own_squared(squared_distances(near, far)).to(x)
+        return self.of_own_squared(squared_distances(near, far, self.gamma)).to(x)
 
     @abstractmethod
     def of_squared(self, r2: Tensor) -> Tensor:

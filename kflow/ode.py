@@ -152,7 +152,7 @@ class EffectiveODE:
         return Solution(torch.from_numpy(t), moved, carried, evaluations, found.sol)
 
     def _gram(self, at, points):
-        return self.kernel.of_squared(squared_distances(at, points))
+        return self.kernel.of_squared(squared_distances(at, points, self.kernel.gamma))
 
     def _checked(self, points, at):
         checks.matrix("points", points, rows=len(self.y))

@@ -40,6 +40,18 @@ def test_rho_of_two_points_by_hand(device):
     assert float(gradient[1]) == pytest.approx(-4 * math.log(2) / 4, abs=1e-14)
 
 
+def test_a_game_of_groups_many_bandwidths_apart_is_that_of_each(rng):
+    z = torch.randn(10, 2, generator=rng, dtype=torch.float64)
+    y = torch.randn(10, 1, generator=rng, dtype=torch.float64)
+    both, labels = torch.cat([z, z + 2.0**25]), torch.cat([y, y])
+    coarse = torch.tensor([0, 1, 2, 3, 4, 10, 11, 12, 13, 14])
+    rho, gradient = kflow.rho_and_gradient(kflow.Gaussian(1.0), both, labels, coarse, 0.1)
+    one, expected = kflow.rho_and_gradient(kflow.Gaussian(1.0), z, y, coarse[:5], 0.1)
+    torch.testing.assert_close(rho, one, rtol=1e-6, atol=0)
+    expected = torch.cat([expected, expected]) / 2
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("make", RADIAL)
 @pytest.mark.parametrize("nugget", [0.0, 1e-2])
 def test_rho_and_gradient_equal_the_independent_formula(make, nugget, device):

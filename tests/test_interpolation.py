@@ -204,6 +204,15 @@ def test_any_callable_interpolates():
     torch.testing.assert_close(found(x), x.square())
 
 
+def test_groups_many_bandwidths_apart_are_interpolated_each_for_itself():
+    x = 0.9137 * torch.arange(20, dtype=torch.float64)[:, None]
+    kernel, y, far = kflow.Gaussian(1.0), torch.sin(1.3 * x), 2.0**25
+    both = kflow.interpolate(kernel, torch.cat([x, x + far]), torch.cat([y, y]), 0.1)
+    expected = kflow.interpolate(kernel, x, y, 0.1)(x + 0.2)
+    for found in (both(x + 0.2), both(x + 0.2 + far)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
 def test_values_keep_their_digits_where_the_origin_is_far_away():
     x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
     kernel, at, far = kflow.Gaussian(0.5), x[:-1] + 0.125, 2.0**20

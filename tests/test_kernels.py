@@ -6,6 +6,7 @@ import torch
 
 import kflow
 from kflow import kernels
+from kflow.learning import ARD
 from tests import reference
 
 KERNELS = [
@@ -112,6 +113,36 @@ def test_far_from_the_origin_distances_stay_exact():
     x = torch.tensor([[1e6, 0.0], [1e6 + 1e-3, 0.0]], dtype=torch.float64)
     expected = math.exp(-1e-6)
     assert float(kflow.Gaussian(1.0)(x, x[:1])[1, 0]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+@pytest.mark.parametrize("span", [10, 100, 1e4])
+def test_float32_keeps_its_digits_however_many_bandwidths_the_points_span(kernel, span, rng):
+    t = (span * torch.rand(300, 2, generator=rng, dtype=torch.float64)).float()
+    near = t + 0.1 * torch.randn(300, 2, generator=rng)
+    for z in (t, near):
+        expected = kernel(t.double(), z.double())
+        torch.testing.assert_close(kernel(t, z).double(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("far", [1e3, 3e8, 1e15])
+def test_a_point_far_from_all_others_does_not_change_what_they_feel(far):
+    x = torch.tensor([[0.0], [1.0], [far]], dtype=torch.float64)
+    for kernel in (kflow.Gaussian(1.0), ARD(kflow.Gaussian, 1, 1.0).freeze()):
+        for found in (kernel(x, x), kernel(x, x.clone())):
+            torch.testing.assert_close(found, torch.exp(-((x - x.mT) ** 2)), rtol=1e-9, atol=0)
+
+
+def test_the_derivative_of_a_kernel_is_its_own_where_points_span_many_bandwidths(clouds):
+    groups = torch.cat([clouds[0], clouds[0] + 2.0**20]).requires_grad_()
+    weights = torch.arange(196.0, dtype=torch.float64).reshape(14, 14)
+    (found,) = torch.autograd.grad((weights * kflow.Gaussian(0.7)(groups, groups)).sum(), groups)
+    expected = []
+    for part in (slice(0, 7), slice(7, 14)):
+        x = clouds[0].clone().requires_grad_()
+        near = (weights[part, part] * kflow.Gaussian(0.7)(x, x)).sum()
+        expected += torch.autograd.grad(near, x)
+    torch.testing.assert_close(found, torch.cat(expected), rtol=0, atol=1e-6)
 
 
 def test_distances_do_not_depend_on_the_origin(clouds):

@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kflow.interpolation import cholesky
-from kflow.kernels import Radial, squared_distances_of_centred
+from kflow.kernels import Radial, squared_distances_in
 
 
 class _RadialGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, base, same):
-        centre = b.mean(0)
-        b = b - centre
-        a = b if same else a - centre
-        values, beside = base.of_squared_(squared_distances_of_centred(a, b))
+        x, z, centre = a, b, b.mean(0)
+        b = z - centre
+        a = b if same else x - centre
+        values, beside = base.of_squared_(squared_distances_in(base.gamma, x, z, a, b))
         ctx.save_for_backward(a, b, beside)
         ctx.base, ctx.same = base, same
         return values

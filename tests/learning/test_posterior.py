@@ -202,6 +202,22 @@ def test_conditioning_asks_what_interpolation_asks():
             act(kflow.Gaussian, x, y, 0.1)
 
 
+@pytest.mark.parametrize("far", [1e3, 1e8, 1e12])
+def test_a_new_point_far_away_changes_nothing_of_the_others(far):
+    (x, y), new = points(), points(2, seed=1)[0]
+    beside = torch.cat([new, torch.full_like(new[:1], far)])
+    for kernel in (kflow.Matern52(1.5), ARD(kflow.Gaussian, 3).freeze()):
+        posterior = condition(kernel, x, y, 0.1)
+        expected = posterior.covariance(new)
+        torch.testing.assert_close(posterior.covariance(beside)[:, :2, :2], expected)
+        normal, told = torch.ones(2, 2, dtype=torch.float64), []
+        for third in (new[0], beside[2]):
+            draws = Draws(posterior, 2, 2)
+            draws.values(torch.stack([new[0], third]), normal)
+            told.append(draws.values(new[[1, 1]], normal)[0])
+        torch.testing.assert_close(*told)
+
+
 def test_a_kernel_that_returns_float32_is_taken_in_float64():
     (x, y), new = points(), points(4, seed=1)[0]
 
