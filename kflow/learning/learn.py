@@ -59,6 +59,9 @@ def learn(
 ) -> Learned:
     """Learn the parameters of a kernel, and a nugget, by a criterion; by default `Rho()`.
 
+    With a bandwidth for each of many features `LeaveOneOut()` or `MarginalLikelihood()` predicted
+    better than rho, and on some data no learning did (the chapter on learned kernels).
+
     Adam descends the criterion on a new batch at each step, in the logarithms of the parameters, so
     lr is a relative change. Every check_every steps the criterion is read on the same `games`
     batches; the parameters of its least mean are kept, and `patience` steps without a better one
@@ -140,7 +143,7 @@ def _check(kernel, x, y, criterion, nugget, learn_nugget, lr, rng):
             "kernel must have parameters to learn, as kflow.learning.ARD(kflow.Gaussian, 3) has, "
             f"not {kernel!r}"
         )
-    if not callable(criterion):
+    if not callable(criterion) or isinstance(criterion, type):
         raise TypeError(f"criterion must be callable, as Rho() is, not {criterion!r}")
     checks.points_and_labels(x, y)
     checks.generator(rng)

@@ -193,6 +193,7 @@ X, Y = points()
         (dict(y=torch.ones_like(Y)), "all labels are equal"),
         (dict(x=X.index_fill(0, torch.tensor([7]), math.nan)), "row 7 holds NaN"),
         (dict(criterion="rho"), "criterion must be callable"),
+        (dict(criterion=Rho), "criterion must be callable, as Rho\\(\\) is, not <class"),
         (dict(nugget=0.0), "a nugget of 0 cannot be learned"),
         (dict(steps=-1), "steps must be at least 0"),
         (dict(steps=10**9 + 1), "steps must be at most 1000000000"),
