@@ -14,7 +14,7 @@ BANDWIDTHS = (1e-18, 1e18)  # the squares of these are finite and not zero in fl
 
 
 class NotPositiveDefinite(ValueError):
-    """A Gram matrix has no Cholesky factor: points coincide, or the nugget is too small.
+    """A Gram matrix has no factor that float64 can solve with: the nugget is too small.
 
     `pair` holds the positions of the two closest points, and `points` these, (2, d).
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.energies import energies, gradient_of_rho, radial_energies, radial_gradient
-from kflow.interpolation import Kernel, gram_of, narrowed, with_nugget
+from kflow.interpolation import Kernel, check_fit, gram_of, narrowed, with_nugget
 from kflow.kernels import Radial
 
 MANY = 10**6  # points of which a draw no longer permutes all
@@ -66,13 +66,15 @@ def rho(
 
     A scalar in [0, 1] (Owhadi and Yoo, arXiv:1808.04475). K stands for
     K + nugget I in both terms and the outputs are summed (trace). Raises ValueError on bad
-    arguments or zero labels, NotPositiveDefinite where points coincide and the nugget is 0.
+    arguments or zero labels, NotPositiveDefinite where `interpolate` does.
     """
     nugget = _checked(kernel, z, y, coarse, nugget)
     wide = checks.wide(z)
     y, coarse = y.to(wide), coarse.to(wide.device)
-    gram = with_nugget(gram_of(kernel, wide, wide), nugget)
-    return (1 - energies(gram, nugget, wide, y, coarse).share).to(z)
+    gram = gram_of(kernel, wide, wide)
+    found = energies(with_nugget(gram, nugget), nugget, wide, y, coarse)
+    check_fit(gram, nugget, wide, y, torch.cholesky_solve(y, found.factor))
+    return (1 - found.share).to(z)
 
 
 def rho_and_gradient(
@@ -91,7 +93,10 @@ def rho_and_gradient(
     wide = checks.wide(z)
     if isinstance(kernel, Radial):
         wide = centred(wide)
-    played = play(kernel, wide, y.to(wide), coarse.to(wide.device), nugget)
+    y = y.to(wide)
+    played = play(kernel, wide, y, coarse.to(wide.device), nugget)
+    with torch.no_grad():
+        check_fit(gram_of(kernel, wide, wide), nugget, wide, y, played.solve(y))
     return played.rho.to(z), narrowed("gradients", played.gradient, z)
 
 

@@ -16,6 +16,7 @@ from kflow.kernels import Radial, squared_distances_in
 Kernel = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 512  # new points handled at once: what is made of them stays in the cache
 SMALLEST_PIVOT = 1e-13  # relative; below it a pivot in float64 is rounding, not information
+MISSED = 1e-3  # of the largest label: what a solution that is no mere rounding misses one by
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def interpolate(
     r"""The interpolant $v = K(\cdot, x)\,(K + \text{nugget}\, I)^{-1} y$; solved in float64.
 
     Its `energy`, $\mathrm{tr}\, y^T (K + \text{nugget}\, I)^{-1} y$, is the squared norm of v if
-    the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor.
+    the nugget is 0. Raises NotPositiveDefinite where the Gram matrix has no Cholesky factor, or is
+    so ill-conditioned that $(K + \text{nugget}\, I)$ times the coefficients misses a label by more
+    than 1e-3 of the largest; ValueError where that is because the kernel is not symmetric.
     """
     solved = solve(kernel, x, y, nugget)
     energy = float(energy_of(solved.factor, solved.y).detach())
@@ -95,8 +98,30 @@ def solve(kernel: Kernel, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], nugg
         raise ValueError("x holds no point, so there is nothing to interpolate; give at least one")
     nugget = checks.number("nugget", nugget, least=0)
     x, y = checks.wide(x).clone(), checks.wide(y).clone()
-    factor = cholesky(gram_of(kernel, x, x), nugget, x)
-    return Solved(x, y, factor, torch.cholesky_solve(y, factor))
+    gram = gram_of(kernel, x, x)
+    factor = cholesky(gram, nugget, x)
+    coefficients = torch.cholesky_solve(y, factor)
+    check_fit(gram, nugget, x, y, coefficients)
+    return Solved(x, y, factor, coefficients)
+
+
+@torch.no_grad()
+def check_fit(gram: Float[Tensor, "n n"], nugget: float, x, y, coefficients):
+    """Refuse coefficients that miss a label by more than MISSED: they are rounding, not data."""
+    missed = (gram @ coefficients).add_(coefficients, alpha=nugget).sub_(y).abs_().amax(0)
+    largest = y.abs().amax(0)
+    if (missed <= MISSED * largest).all():  # NaN is not
+        return
+    bent = (gram - gram.mT).abs_()
+    if bent.max() > MISSED * gram.abs().max():
+        i, j = divmod(int(bent.argmax()), len(x))
+        raise ValueError(
+            f"the kernel is not symmetric: k(x, z) is {float(gram[i, j]):g} and k(z, x) is "
+            f"{float(gram[j, i]):g} for points {i} and {j}; give a symmetric one"
+        )
+    share = float((missed / torch.where(largest > 0, largest, 1.0)).max())
+    why = f"is so ill-conditioned that the solution misses a label by {share:.1g} of the largest"
+    raise _not_positive_definite(why, nugget, x)
 
 
 def energy_of(factor: Float[Tensor, "*b n n"], y: Float[Tensor, "*b n c"]) -> Tensor:
@@ -158,11 +183,12 @@ def factorise(
         pivot = int(info[which]) - 1
         if pivot < 0:
             pivot = int(negligible[which].nonzero()[0])
-        raise _not_positive_definite(pivot, nugget, x[which] if which else x)
+        why = f"fails at pivot {pivot}"
+        raise _not_positive_definite(why, nugget, x[which] if which else x)
     return factor
 
 
-def _not_positive_definite(pivot: int, nugget: float, x: Tensor) -> NotPositiveDefinite:
+def _not_positive_definite(why: str, nugget: float, x: Tensor) -> NotPositiveDefinite:
     if not torch.isfinite(x).all():
         return NotPositiveDefinite("the Gram matrix holds NaN or infinity, as the points do")
     n = len(x)
@@ -175,9 +201,8 @@ def _not_positive_definite(pivot: int, nugget: float, x: Tensor) -> NotPositiveD
     i, j = divmod(int(distances.argmin()), n)
     suggestion = max(1e-8, 100 * nugget)
     return NotPositiveDefinite(
-        f"the Gram matrix of {n} points fails at pivot {pivot} with nugget {nugget:g}: points {i} "
-        f"and {j} are {float(distances[i, j]):.1e} apart; drop one, or pass a nugget of about "
-        f"{suggestion:.0e}",
+        f"the Gram matrix of {n} points {why} with nugget {nugget:g}: points {i} and {j} are "
+        f"{float(distances[i, j]):.1e} apart; drop one, or pass a nugget of about {suggestion:.0e}",
         (i, j),
         x[[i, j]],
     )

@@ -4,7 +4,9 @@ import torch
 from scipy.linalg import solve
 
 import kflow
+from kflow.estimators.pairs import tell_apart
 from kflow.interpolation import cholesky, energy_of
+from kflow.learning import condition
 from tests import reference
 
 
@@ -119,6 +121,61 @@ def test_without_points_a_matrix_that_fails_is_filled_with_nan_and_no_other():
     assert torch.isfinite(factor[0]).all() and torch.isnan(factor[1]).all()
     factor = cholesky(pair(-0.5)[0], 0.0, None)
     assert torch.isfinite(factor[0]).all() and torch.isnan(factor[1]).all()
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.5, 0.7, 1.0, 1.5])
+def test_an_interpolant_takes_its_labels_or_is_refused(gamma, rng):
+    accepted = 0
+    for _ in range(60):
+        x = torch.rand(10, 1, generator=rng, dtype=torch.float64)
+        y = torch.randn(10, 1, generator=rng, dtype=torch.float64)
+        try:
+            v = kflow.interpolate(kflow.Gaussian(gamma), x, y)
+        except kflow.NotPositiveDefinite as error:
+            assert "pass a nugget" in str(error)
+            continue
+        accepted += 1
+        torch.testing.assert_close(v(x), y, rtol=0, atol=2e-3 * float(y.abs().max()))
+    assert accepted > 5 or gamma > 0.7
+
+
+def ill_conditioned():
+    """Ten points whose Gram matrix has a factor, with pivots above 1e-13, that solves nothing."""
+    x = torch.linspace(0, 1, 10, dtype=torch.float64)[:, None]
+    return kflow.Gaussian(1.1), x, (-1) ** torch.arange(10, dtype=torch.float64)[:, None]
+
+
+def test_a_factor_of_rounding_is_refused_by_all_that_solve_with_it():
+    kernel, x, y = ill_conditioned()
+    cholesky(kernel(x, x), 0.0, x)
+    coarse, says = torch.arange(5), r"a label by .* of the largest with nugget 0: points .* 1.1e-01"
+    for act in (
+        lambda nugget: kflow.interpolate(kernel, x, y, nugget),
+        lambda nugget: kflow.rho(kernel, x, y, coarse, nugget),
+        lambda nugget: kflow.rho_and_gradient(kernel, x, y, coarse, nugget),
+        lambda nugget: condition(kernel, x, y, nugget),
+        lambda nugget: tell_apart(kernel, x, (y[:, 0] > 0).long(), 2, nugget),
+    ):
+        with pytest.raises(kflow.NotPositiveDefinite, match=says):
+            act(0.0)
+        act(1e-8)
+
+
+def test_labels_that_the_kernel_fits_are_interpolated_where_others_are_refused():
+    kernel, x, _ = ill_conditioned()
+    v, new = kflow.interpolate(kernel, x, x.sin()), x[:-1] + 0.05
+    torch.testing.assert_close(v(new), new.sin(), rtol=0, atol=1e-5)
+    with pytest.raises(kflow.NotPositiveDefinite, match="tell no amplitude; pass a larger nugget"):
+        condition(kernel, x, x.sin(), 0.0)
+    torch.testing.assert_close(condition(kernel, x, x.sin(), 0.0, 1.0).mean(new), v(new))
+
+
+def test_a_kernel_that_is_not_symmetric_is_refused(data):
+    def bent(x, z):
+        return kflow.Gaussian(0.8)(x, z) * (1 + 0.1 * torch.tanh(x[:, :1] - z[:, 0]))
+
+    with pytest.raises(ValueError, match=r"not symmetric: k\(x, z\) is .* for points \d+ and \d+"):
+        kflow.interpolate(bent, *data, nugget=0.1)
 
 
 def test_an_indefinite_kernel_names_its_pivot_and_a_larger_nugget(data):

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kflow import checks
-from kflow.interpolation import BLOCK, Kernel, cholesky, gram_of, kernel_to
+from kflow.interpolation import BLOCK, Kernel, check_fit, cholesky, gram_of, kernel_to
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def tell_apart(
     for p, (i, j) in enumerate(pairs):
         at = ((labels == i) | (labels == j)).nonzero()[:, 0]
         y = (labels[at] == i).to(x)[:, None] * 2 - 1
-        factor = cholesky(gram[at][:, at], nugget, x[at])
-        solved = torch.cholesky_solve(torch.cat([y, torch.ones_like(y)], dim=1), factor)
+        own, both = gram[at][:, at], torch.cat([y, torch.ones_like(y)], dim=1)
+        solved = torch.cholesky_solve(both, cholesky(own, nugget, x[at]))
+        check_fit(own, nugget, x[at], both, solved)
         constants[p] = solved[:, 0].sum() / solved[:, 1].sum()
         coefficients[at, p] = solved[:, 0] - constants[p] * solved[:, 1]
     return Pairs(kernel, x, coefficients, constants, classes, nugget)

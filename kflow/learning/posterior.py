@@ -9,10 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
+from kflow.checks import NotPositiveDefinite
 from kflow.interpolation import BLOCK, Kernel, gram_of, solve
 from kflow.kernels import Radial
 from kflow.learning.parametric import ParametricKernel, numbers
 
+LOST = 1e-3  # of a variance, to rounding: an amplitude is then right within about one percent
 MOST = 290  # the power of ten of an amplitude, or of its inverse, that a variance is a share of
 
 
@@ -147,7 +149,8 @@ def condition(
 
     The amplitude (c,) is by default the one that leaving one out calibrates: the mean of squared
     residuals in units of their variance. Raises what `interpolate` raises, and ValueError where
-    labels are so small or so large that float64 does not hold the amplitude.
+    labels are so small or so large that float64 does not hold the amplitude, NotPositiveDefinite
+    where K + nugget I is so ill-conditioned that rounding is more than 1e-3 of those variances.
     """
     if isinstance(kernel, ParametricKernel):
         kernel = kernel.freeze()  # what its owner learns later is not what was solved
@@ -155,10 +158,22 @@ def condition(
         x, y, factor, coefficients = solve(kernel, x, y, nugget)
     if amplitude is None:
         inverse = torch.cholesky_inverse(factor).diagonal()[:, None]
+        _check_inverse(inverse, factor, float(nugget))
         amplitude = _mean_square(coefficients / inverse.sqrt(), y)
     else:
         amplitude = _amplitude(amplitude, y)
     return Posterior(kernel, x, y, float(nugget), coefficients, factor, amplitude)
+
+
+def _check_inverse(inverse: Float[Tensor, "n 1"], factor: Float[Tensor, "n n"], nugget: float):
+    """Refuse to take an amplitude from variances that are rounding by more than LOST."""
+    lost = torch.finfo(factor.dtype).eps * float(inverse.max() * factor.square().sum(1).max())
+    if lost > LOST:
+        raise NotPositiveDefinite(
+            f"the Gram matrix is so ill-conditioned with nugget {nugget:g} that rounding is "
+            f"{lost:.1g} of the variance of a label, given the others, so that the labels tell no "
+            "amplitude; pass a larger nugget, or the amplitude"
+        )
 
 
 def _mean_square(residuals: Tensor, y: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
