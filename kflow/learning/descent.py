@@ -1,5 +1,7 @@
 """One descent of a criterion: Adam over random batches, checked on fixed ones, the best kept."""
 
+import contextlib
+import copy
 import math
 import warnings
 from collections.abc import Iterator
@@ -11,6 +13,18 @@ from torch import Tensor
 from kflow.checks import NotPositiveDefinite
 from kflow.interpolation import rows_of
 from kflow.learning.parametric import ParametricKernel, Positive
+
+
+@contextlib.contextmanager
+def evaluating(kernel: ParametricKernel):
+    """A kernel as it predicts: without dropout, and with what a network has seen so far."""
+    training = [module for module in kernel.modules() if module.training]
+    kernel.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 class LearningWarning(UserWarning):
@@ -51,12 +65,12 @@ class Descent:
     def __init__(self, kernel: ParametricKernel, nugget: Positive | Tensor, criterion, x, y, rng):
         self.kernel, self.nugget, self.criterion = kernel, nugget, criterion
         self.x, self.y, self.rng = x, y, rng
-        learned = [kernel, nugget] if isinstance(nugget, Positive) else [kernel]
-        self.parameters = [p for m in learned for p in m.parameters() if p.requires_grad]
+        self.learned = [kernel, nugget] if isinstance(nugget, Positive) else [kernel]
+        self.parameters = [p for m in self.learned for p in m.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("nothing to learn: no parameter of the kernel, and a fixed nugget")
         self.history, self.best, self.best_step = History(), math.inf, 0
-        self.state: list[Tensor] | None = None  # the best parameters
+        self.state: list[dict] | None = None  # the best parameters, and a network's statistics
         self.stopped = "no step was made"
 
     def value_of_nugget(self) -> Tensor:
@@ -70,7 +84,22 @@ class Descent:
             yield "nugget", self.nugget
 
     def run(self, settings: Settings, bar) -> "Descent":
-        """Descend, and go back to the best parameters that were seen."""
+        """Descend, and go back to the best parameters that were seen.
+
+        A network learns in its training mode, and is judged, and returned, in that of evaluation.
+        Its dropout is drawn from what `rng` drew, and torch's own generator left as it was.
+        """
+        cuda = [self.x.device] if self.x.is_cuda else []
+        with torch.random.fork_rng(cuda):
+            (torch.cuda if cuda else torch.default_generator).manual_seed(settings.seeds[0])
+            self._descend(settings, bar)
+        assert self.state is not None  # of step 0, unless its failure was raised
+        for module, state in zip(self.learned, self.state, strict=True):
+            module.load_state_dict(state)
+        self.kernel.eval()
+        return self
+
+    def _descend(self, settings, bar):
         optimiser = torch.optim.Adam(self.parameters, lr=settings.lr)
         seeds = settings.seeds if self._draws() else settings.seeds[:1]
         self.stopped = f"all {settings.steps} steps were made"
@@ -89,12 +118,6 @@ class Descent:
                     raise
                 self._give_up(step, error)
                 break
-        assert self.state is not None  # of step 0, unless its failure was raised
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, self.state, strict=True):
-                parameter.copy_(value)
-        self.kernel.eval()
-        return self
 
     def _step(self, optimiser):
         optimiser.zero_grad()
@@ -122,10 +145,10 @@ class Descent:
         self.history.parameters.append(seen | {"nugget": nugget})
         if self.state is None or mean < self.best:
             self.best, self.best_step = mean, step
-            self.state = [p.detach().clone() for p in self.parameters]
+            self.state = [copy.deepcopy(module.state_dict()) for module in self.learned]
 
     def _judge(self, rng) -> float:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.kernel):
             return self._criterion(rng).item()
 
     def _criterion(self, rng) -> Tensor:

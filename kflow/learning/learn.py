@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from kflow import checks
 from kflow.learning.criteria import Rho
-from kflow.learning.descent import Descent, History, LearningWarning, Settings
+from kflow.learning.descent import Descent, History, LearningWarning, Settings, evaluating
 from kflow.learning.nugget import LARGEST, SMALLEST, loo_nugget
 from kflow.learning.parametric import Frozen, ParametricKernel, Positive
 
@@ -124,7 +124,8 @@ def _nugget(kernel, x, value, learned):
     """The nugget to descend with; its bounds are relative to k(x, x)."""
     if not learned:
         return torch.tensor(value, dtype=torch.float64, device=x.device)
-    unit = kernel.diagonal(x[:100]).mean().item()
+    with evaluating(kernel):
+        unit = kernel.diagonal(x[:100]).mean().item()
     bounds = (min(SMALLEST * unit, value), max(LARGEST * unit, value))
     return Positive("nugget", value, bounds).to(x.device)
 

@@ -111,6 +111,29 @@ def test_a_descent_that_fails_ends_with_the_last_good_parameters():
     assert learned.kernel.values()["gamma"][0] > 2.5 and learned.criterion < math.inf
 
 
+@pytest.mark.parametrize("layer", [lambda: torch.nn.BatchNorm1d(2), lambda: torch.nn.Dropout(0.4)])
+def test_a_network_is_judged_as_it_predicts_and_learns_the_same_again(layer):
+    x, y, *_ = relevance(60, 3)
+    kernel = DeepFeatures(torch.nn.Sequential(net(), layer()), Isotropic())
+    before = {name: value.clone() for name, value in kernel.state_dict().items()}
+    found = []
+    for outside in (1, 2):
+        torch.manual_seed(outside)
+        expected = torch.rand(1)
+        torch.manual_seed(outside)
+        learned = learn(kernel, x, y, LeaveOneOut(), steps=40, check_every=5, refit_nugget=False,
+                        rng=seeded())  # fmt: skip
+        assert torch.rand(1) == expected  # torch's own generator is where it was
+        nugget = torch.tensor(learned.nugget, dtype=torch.float64)
+        judged = LeaveOneOut()(learned.kernel, x, y, nugget, seeded()).item()
+        assert judged == pytest.approx(learned.criterion, rel=1e-12)
+        found.append(learned.criterion)
+    assert found[0] == found[1] and learned.best_step > 0
+    assert len(set(learned.history.loss)) > 1 and kernel.training
+    for name, value in kernel.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_what_fails_at_the_start_is_an_error():
     x, y = points()
     with pytest.raises(kflow.NotPositiveDefinite, match="0.0e\\+00 apart"):
