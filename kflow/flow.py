@@ -108,7 +108,8 @@ class KernelFlow:
 
     n_fine (even) points are drawn at each layer and half of them kept; `step` is a rule of
     `kflow.steps`; precision is that of the positions: "float64", "float32" (IEEE) or "mixed"
-    (float32 positions moved by bf16 products, where the hardware has them).
+    (float32 positions moved by bf16 products, where the hardware has them). The narrower ones need
+    a nugget, the larger the wider the kernel is; a layer that they would round away is refused.
     """
 
     kernel: Kernel

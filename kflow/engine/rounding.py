@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Rounding over |c|: measured on points of the plane, in ten dimensions and on images, raw and late,
-# within a factor of five.
+# Rounding over |c|, as measured on points of the plane, in ten dimensions and on images, raw and
+# late: within a factor of five where it is near MOST, of ten beyond.
 UNITS = {"float64": 2.0**-51, "float32": 2.0**-22, "mixed": 2.0**-16}
 MOST = 0.05  # share of the motion that may be lost
 
@@ -21,7 +21,7 @@ class Broken(FloatingPointError):
 
     def __init__(self, layer: int, what: str):
         super().__init__(f"at layer {layer} {what}")
-        self.layer, self.what = layer, what
+        self.layer = layer
 
 
 class Rounded(Broken):
@@ -30,11 +30,8 @@ class Rounded(Broken):
     def __init__(self, layer: int, share: float, precision: str):
         said = "more than all" if share > 1 else f"about {share:.0%}"
         super().__init__(layer, f"{precision} would round {said} of the motion away")
-        narrow = precision != "float64"
-        self.cure = (
-            'take precision="float64", a larger nugget' if narrow else "take a larger nugget"
-        )
-        self.cure += " or a smaller gamma"
+        wider = "" if precision == "float64" else 'precision="float64", '
+        self.cure = f"take {wider}a larger nugget or a smaller gamma"
 
 
 def share(c: Float[Tensor, "m d"], moved: Float[Tensor, "m d"], precision: str) -> Tensor:
