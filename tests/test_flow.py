@@ -1,5 +1,6 @@
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 import kflow
 from kflow import data as embedded
 from kflow import game
-from kflow.engine import memory, precisions, transport
+from kflow.engine import memory, precisions, saved_state, transport
+from kflow.engine.shards import Shards
 from tests import reference
 
 
@@ -469,3 +471,13 @@ def test_a_flow_that_is_ended_at_once_moves_nothing(data):
     x, y = data[:2]
     path = flow().run(x, y, 9, seed(), observe=lambda state: {"stop": True}, observe_at=[0])
     assert torch.equal(path.points, x) and len(path.rho) == 0
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+def test_a_point_that_is_no_number_is_seen_among_those_moved_or_carried(lost):
+    sound, broken = torch.zeros(3, 2), torch.zeros(3, 2).index_fill(0, torch.tensor([1]), lost)
+    for pair in ((broken, sound), (sound, broken), (broken, sound[:0])):
+        training, carried = (SimpleNamespace(points=points) for points in pair)
+        state = SimpleNamespace(training=training, carried=carried, layer=4)
+        with pytest.raises(FloatingPointError, match="at layer 4 the points became NaN"):
+            saved_state.refuse_broken(state, Shards.of(3, None))
