@@ -43,17 +43,18 @@ def _plain(value):
     return NotSaved(re.sub(" at 0x[0-9A-Fa-f]+", "", repr(value)))
 
 
-def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
+def write(path, model, settings: dict, tensors: dict[str, torch.Tensor], kind=None):
     """Write a model beside and renamed, so that no half of one is ever read.
 
-    Raises OSError where it cannot be written; what was there before is then intact.
+    `kind` is the class of what holds the model, where it is not written by itself. Raises OSError
+    where it cannot be written; what was there before is then intact.
     """
     parameters = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
     lost = {name: value.was for name, value in parameters.items() if isinstance(value, NotSaved)}
     kept = {name: value for name, value in parameters.items() if name not in lost}
     header = {
         "format": FORMAT,
-        "class": type(model).__name__,
+        "class": kind or type(model).__name__,
         "parameters": kept,
         "not_saved": lost,
         "n_features_in_": model.n_features_in_,
@@ -73,8 +74,9 @@ def write(path, model, settings: dict, tensors: dict[str, torch.Tensor]):
         ) from error
 
 
-def read(path, cls, device=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
+def read(path, cls, device=None, kind=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
     """A model without its fit, the settings and the tensors that `write` wrote."""
+    kind = kind or cls.__name__
     path = _path(path)
     try:
         tensors, header = sealed.read(path)
@@ -82,12 +84,12 @@ def read(path, cls, device=None) -> tuple[object, dict, dict[str, torch.Tensor]]
             raise sealed.Damaged("it holds no settings")
     except sealed.Damaged as error:
         raise ValueError(f"{path} is damaged, or no file of safetensors: {error}") from None
-    if header.get("format") != FORMAT or header.get("class") != cls.__name__:
+    if header.get("format") != FORMAT or header.get("class") != kind:
         found = header.get("class", "something else")
-        raise ValueError(f"{path} holds {found}, not a {cls.__name__} saved by this version")
-    lost = _known(path, lambda: {k: NotSaved(str(was)) for k, was in header["not_saved"].items()})
+        raise ValueError(f"{path} holds {found}, not a {kind} saved by this version")
+    lost = known(path, lambda: {k: NotSaved(str(was)) for k, was in header["not_saved"].items()})
     moved = {} if device is None else {"device": str(checks.device(device))}
-    model = _known(path, lambda: cls(**header["parameters"] | lost | moved))
+    model = known(path, lambda: cls(**header["parameters"] | lost | moved))
     try:
         checks.device(model.device)
     except ValueError as error:
@@ -97,7 +99,7 @@ def read(path, cls, device=None) -> tuple[object, dict, dict[str, torch.Tensor]]
         ) from None
     model.n_features_in_ = header.get("n_features_in_")
     most = max([1, *(value.numel() for value in tensors.values())])
-    _known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
+    known(path, lambda: checks.integer("n_features_in_", model.n_features_in_, least=1, most=most))
     return model, header, tensors
 
 
@@ -128,22 +130,30 @@ class Saved:
 
         Raises ValueError where the file is another, or damaged, or its device is not here.
         """
-        model, settings, tensors = read(path, cls, device)
-        _known(path, lambda: model._restore(settings, tensors))
-        with np.errstate(all="ignore"):
-            where = getattr(model, "mean_", np.zeros(model.n_features_in_))
-            tried = _known(path, lambda: model.predict(where[None]))
-        if tried.dtype.kind == "f" and not np.isfinite(tried).all():
-            raise ValueError(f"{path} holds no sound model: it predicts NaN")
-        if names := settings.get("feature_names_in_"):
-            words = isinstance(names, list) and all(isinstance(name, str) for name in names)
-            if not words or len(names) != model.n_features_in_:
-                raise ValueError(f"{path} holds no sound model: its features are named {names!r}")
-            model.feature_names_in_ = np.array(names, dtype=object)
-        return model
+        return loaded(path, cls, device)[0]
 
 
-def _known(path, act):
+def loaded(path, cls, device=None, kind=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
+    """The fitted model of a file, its settings, and those of its tensors that are not the model's.
+
+    Raises ValueError where the file is another, or damaged, or its device is not here.
+    """
+    model, settings, tensors = read(path, cls, device, kind)
+    known(path, lambda: model._restore(settings, tensors))
+    with np.errstate(all="ignore"):
+        where = getattr(model, "mean_", np.zeros(model.n_features_in_))
+        tried = known(path, lambda: model.predict(where[None]))
+    if tried.dtype.kind == "f" and not np.isfinite(tried).all():
+        raise ValueError(f"{path} holds no sound model: it predicts NaN")
+    if names := settings.get("feature_names_in_"):
+        words = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not words or len(names) != model.n_features_in_:
+            raise ValueError(f"{path} holds no sound model: its features are named {names!r}")
+        model.feature_names_in_ = np.array(names, dtype=object)
+    return model, settings, tensors
+
+
+def known(path, act):
     """What act() returns; ValueError, naming the file, where its parts do not make a model."""
     try:
         return act()

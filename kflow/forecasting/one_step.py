@@ -11,6 +11,7 @@ from kflow.forecasting.clock import Clock, gaps_of, warn_of_gaps
 from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
 from kflow.forecasting.names import names_of, same_names
 from kflow.forecasting.paths import correlation_of, drawn
+from kflow.forecasting.storage import Saved
 
 with checks.extra("sklearn"):
     from sklearn.base import BaseEstimator, clone
@@ -20,7 +21,7 @@ BLOCKS = 10  # of time, left out in turn
 FAR = 1e12  # times the largest value of the series
 
 
-class OneStepMap(BaseEstimator):
+class OneStepMap(Saved, BaseEstimator):
     """Learn the next value from the last `delays` values, `gap` apart, and iterate that.
 
     regressor is any of scikit-learn's interface (None: KernelFlowRegressor()). With

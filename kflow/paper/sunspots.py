@@ -13,7 +13,7 @@ import numpy as np
 
 from kflow import checks
 from kflow.estimators import KernelFlowRegressor
-from kflow.forecasting import OneStepMap, embed
+from kflow.forecasting import OneStepMap, backtest, embed
 from kflow.learning import LeaveOneOut
 from kflow.paper.record import RECORDS
 from kflow.paper.sweep import sweep
@@ -71,11 +71,10 @@ def methods() -> dict[str, dict[str, object]]:
 
 def forecasts(method, years: np.ndarray, values: np.ndarray, delays: int) -> dict:
     """Forecasts from each start, made from the years before it, in units of the series."""
-    found = {}
-    for start in range(FIRST, int(years[-1]) - HORIZON + 2, EVERY):
-        learned = OneStepMap(method, delays).fit(values[years < start])
-        found[str(start)] = np.asarray(learned.forecast(HORIZON)).tolist()
-    return {"forecasts": found}
+    starts = range(FIRST, int(years[-1]) - HORIZON + 2, EVERY)
+    origins = np.searchsorted(years, starts)
+    found = backtest(OneStepMap(method, delays), values, HORIZON, origins).forecasts
+    return {"forecasts": dict(zip(map(str, starts), found.tolist(), strict=True))}
 
 
 def run(root: Path):
