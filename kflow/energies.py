@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from kflow.interpolation import factorise, whiten, with_nugget
-from kflow.kernels import Radial, squared_distances_in
+from kflow.distances import squared_distances_in
+from kflow.interpolation import factorise, whiten
+from kflow.kernels import Radial
 
 
 class Energies(NamedTuple):
@@ -106,16 +107,13 @@ def radial_energies(
 ) -> tuple[Energies, Tensor]:
     """The energies under a radial kernel of z, and what `radial_gradient` takes beside them.
 
-    The points z are near the origin, which the kernel does not see; x, y and coarse as above.
+    The points z are near the origin, which the kernel does not see, and not followed by autograd;
+    x, y and coarse as above.
     """
     unit = math.inf if x is None else kernel.gamma  # without points no device waits for them
     r2 = squared_distances_in(unit, z, z, z, z)
-    if torch.is_grad_enabled():  # then autograd may want what would be overwritten
-        gram, beside = kernel.of_squared_(r2.clone())
-        gram = with_nugget(gram, nugget)
-    else:
-        gram, beside = kernel.of_squared_(r2)
-        gram.diagonal(dim1=-2, dim2=-1).add_(nugget)  # which `radial_gradient` does not read
+    gram, beside = kernel.of_squared_(r2)
+    gram.diagonal(dim1=-2, dim2=-1).add_(nugget)  # which `radial_gradient` does not read
     return energies(gram, nugget, x, y, coarse), beside
 
 

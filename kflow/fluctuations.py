@@ -16,8 +16,8 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from kflow import checks
+from kflow.distances import squared_distances
 from kflow.engine.observation import numbers_of_layers
-from kflow.kernels import squared_distances
 from kflow.ode import EffectiveODE, Solution, increasing
 
 __all__ = ["Linearisation", "Replicas", "linearise", "replicas"]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kflow import checks
 from kflow.checks import NotPositiveDefinite
-from kflow.kernels import Radial, squared_distances_in
+from kflow.distances import squared_distances_in
+from kflow.kernels import Radial
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 512  # new points handled at once: what is made of them stays in the cache

@@ -9,55 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow import checks
+from kflow.distances import mean_squared_distance, squared_distances
 
 FAR = 1e4  # times bandwidths
-# from the centre, up to which a product of matrices keeps 2e-8 of a kernel, or 1e-4 in float32
-HELD = {torch.float64: 1e4, torch.float32: 32.0}  # bandwidths
-
-
-def squared_distances(
-    x: Float[Tensor, "*b n d"], z: Float[Tensor, "*b m d"], unit: float = math.inf
-):
-    r"""$|x_i - z_j|^2$, (..., n, m); exactly zero on the diagonal if z is x.
-
-    Points are centred first, so that the cancellation of the matrix product is relative to their
-    spread; where that is many units (bandwidths) they are subtracted pair by pair instead.
-    """
-    centre = z.detach().mean(dim=-2, keepdim=True)
-    a = x - centre
-    return squared_distances_in(unit, x, z, a, a if x is z else z - centre)
-
-
-def squared_distances_in(unit: float, x, z, a, b, norms_b=None):
-    """`squared_distances` of points x and z whose centred are a and b."""
-    if unit < math.inf and (_far(a, unit) or (b is not a and _far(b, unit))):
-        return torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return squared_distances_of_centred(a, b, norms_b)
-
-
-def _far(a: Tensor, unit: float) -> bool:
-    """Whether a centred point is too many units away for its distances by a matrix product."""
-    norms = torch.linalg.vector_norm(a.detach(), dim=-1)
-    return bool(norms.numel()) and float(norms.max()) > HELD[a.dtype] * unit
-
-
-def squared_distances_of_centred(
-    a: Float[Tensor, "*b n d"],
-    b: Float[Tensor, "*b m d"],
-    norms_b: Float[Tensor, "*b m"] | None = None,
-):
-    """`squared_distances` of points that already are near the origin; norms_b are |b_j|^2."""
-    norms_a = a.square().sum(-1)
-    norms_b = b.square().sum(-1) if norms_b is None else norms_b
-    r2 = norms_a.unsqueeze(-1) + norms_b.unsqueeze(-2)
-    if r2.dim() == 2:  # in place: a large matrix more takes longer than these sums
-        r2.addmm_(a, b.mT, alpha=-2)
-    else:
-        r2 -= 2 * a @ b.mT
-    r2.clamp_min_(0)
-    if a is b:
-        r2.diagonal(dim1=-2, dim2=-1).zero_()
-    return r2
 
 
 @dataclass(frozen=True)
@@ -102,7 +56,7 @@ class Radial(ABC):
     def of_squared_(self, r2: Tensor) -> tuple[Tensor, Tensor]:
         """phi(r2), and what `times_slope_` takes beside it; in the place of r2 where that serves.
 
-        A large matrix less, and an exponential less where the slope is a multiple of phi.
+        A large matrix less, and an exponential less, for phi and slope share it. Not for autograd.
         """
         return self.of_squared(r2), r2
 
@@ -126,19 +80,18 @@ class Radial(ABC):
         return cls(gamma=math.sqrt(gamma2), **shape)
 
 
-def mean_squared_distance(x: Float[Tensor, "n d"]) -> float:
-    """Mean squared distance over the pairs i != j: 2n/(n-1) times the total variance, exactly."""
-    x = checks.wide(x.detach())
-    return float(2 * x.var(dim=0, correction=1).sum())
-
-
 def _scaled_root(r2: Tensor, scale: float) -> Tensor:
     """The distance times a scale, with derivative 0 (not infinity) where it is 0.
 
     Beyond FAR the kernels of it are 0, and infinity times that 0 would be NaN.
     """
-    apart = r2 > 0
+    apart = r2 != 0  # NaN stays NaN
     return (torch.where(apart, r2, 1.0).sqrt() * apart * scale).clamp_max(FAR)
+
+
+def _root_(r2: Tensor, scale: float) -> Tensor:
+    """`_scaled_root` in the place of r2."""
+    return r2.sqrt_().mul_(scale).clamp_max_(FAR)
 
 
 @dataclass(frozen=True)
@@ -171,6 +124,14 @@ class Matern32(Radial):
         s = _scaled_root(r2, math.sqrt(3) / self.gamma)
         return torch.exp(-s) * (-1.5 / self.gamma**2)
 
+    def of_squared_(self, r2):
+        s = _root_(r2, math.sqrt(3) / self.gamma)
+        e = s.neg().exp_()
+        return s.add_(1).mul_(e), e
+
+    def times_slope_(self, w, beside):
+        return w.mul_(beside).mul_(-1.5 / self.gamma**2)
+
 
 @dataclass(frozen=True)
 class Matern52(Radial):
@@ -178,11 +139,22 @@ class Matern52(Radial):
 
     def of_squared(self, r2):
         s = _scaled_root(r2, math.sqrt(5) / self.gamma)
-        return (1 + s + s.square() / 3) * torch.exp(-s)
+        e = torch.exp(-s)
+        return e + s * e + s * (s * e) / 3
 
     def slope(self, r2):
         s = _scaled_root(r2, math.sqrt(5) / self.gamma)
         return (1 + s) * torch.exp(-s) * (-5 / (6 * self.gamma**2))
+
+    def of_squared_(self, r2):
+        s = _root_(r2, math.sqrt(5) / self.gamma)
+        e = s.neg().exp_()
+        product = s * e
+        e += product
+        return s.mul_(product).div_(3).add_(e), e
+
+    def times_slope_(self, w, beside):
+        return w.mul_(beside).mul_(-5 / (6 * self.gamma**2))
 
 
 @dataclass(frozen=True)
@@ -208,6 +180,14 @@ class RationalQuadratic(Radial):
         """Not by a power, which loses the digits of a small r2 where alpha is large."""
         return torch.log1p(r2 / self.gamma**2 / self.alpha)
 
+    def of_squared_(self, r2):
+        r2.div_(self.gamma**2).div_(self.alpha)
+        values = r2.log1p().mul_(-self.alpha).exp_()
+        return values, torch.div(values, r2.add_(1), out=r2)
+
+    def times_slope_(self, w, beside):
+        return w.mul_(beside).div_(-(self.gamma**2))
+
 
 @dataclass(frozen=True)
 class InverseMultiquadric(Radial):
@@ -218,3 +198,11 @@ class InverseMultiquadric(Radial):
 
     def slope(self, r2):
         return (1 + r2 / self.gamma**2).pow(-1.5) / (-2 * self.gamma**2)
+
+    def of_squared_(self, r2):
+        r2.div_(self.gamma**2).add_(1)
+        values = r2.rsqrt()
+        return values, torch.div(values, r2, out=r2)
+
+    def times_slope_(self, w, beside):
+        return w.mul_(beside).div_(-2 * self.gamma**2)

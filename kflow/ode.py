@@ -14,9 +14,10 @@ from scipy.integrate import OdeSolution, solve_ivp
 from torch import Tensor
 
 from kflow import checks
+from kflow.distances import squared_distances
 from kflow.expectation import Exact, Games, MonteCarlo
 from kflow.game import Played, centred, play
-from kflow.kernels import Radial, squared_distances
+from kflow.kernels import Radial
 from kflow.steps import Constant
 
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")  # of scipy.integrate.solve_ivp

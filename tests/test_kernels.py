@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import kflow
-from kflow import kernels
+from kflow import distances
 from kflow.learning import ARD
 from tests import reference
 
@@ -66,7 +66,7 @@ def test_the_slope_is_the_derivative_with_respect_to_the_squared_distance(kernel
     (expected,) = torch.autograd.grad(kernel.of_squared(r2).sum(), r2)
     torch.testing.assert_close(kernel.slope(r2.detach()), expected, rtol=1e-12, atol=0)
     values, beside = kernel.of_squared_(r2.detach().clone())
-    torch.testing.assert_close(values, kernel.of_squared(r2.detach()), rtol=0, atol=0)
+    torch.testing.assert_close(values, kernel.of_squared(r2.detach()), rtol=4e-16, atol=0)
     found = kernel.times_slope_(torch.full_like(values, 3), beside)
     torch.testing.assert_close(found, 3 * expected, rtol=1e-12, atol=0)
 
@@ -91,7 +91,7 @@ def test_two_points_at_distance_one_have_bandwidth_one():
 
 def test_no_squared_distance_is_negative(rng):
     x = torch.randn(200, 3, generator=rng, dtype=torch.float64)
-    assert float(kernels.squared_distances(x, x.clone()).min()) == 0
+    assert float(distances.squared_distances(x, x.clone()).min()) == 0
 
 
 def test_distances_of_a_stack_of_clouds_are_those_of_each(rng):
@@ -99,7 +99,7 @@ def test_distances_of_a_stack_of_clouds_are_those_of_each(rng):
     z = torch.randn(2, 5, 3, generator=rng, dtype=torch.float64)
     for a, b in ((x, z), (x, x)):
         expected = np.stack([reference.cdist(p, q) ** 2 for p, q in zip(a, b, strict=True)])
-        np.testing.assert_allclose(kernels.squared_distances(a, b), expected, atol=1e-12)
+        np.testing.assert_allclose(distances.squared_distances(a, b), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)
@@ -107,6 +107,19 @@ def test_where_points_coincide_the_derivative_is_finite(kernel):
     r2 = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(kernel.of_squared(r2).sum(), r2)
     assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_values_and_slopes_in_place_hold_at_both_ends_and_nan_stays_nan(kernel, dtype):
+    r2 = torch.tensor([0, 1e-30, 1e30, torch.inf, torch.nan], dtype=dtype)
+    values, beside = kernel.of_squared_(r2.clone())
+    slopes = kernel.times_slope_(torch.ones_like(r2), beside)
+    for found in (values, kernel.of_squared(r2)):
+        torch.testing.assert_close(found[:2], torch.ones(2, dtype=dtype))
+        assert (found[2:4] <= 1e-14).all() and found[4].isnan()
+    torch.testing.assert_close(slopes[:2], kernel.slope(r2)[:2])
+    assert (slopes[2:4].abs() <= 1e-40).all() and slopes[4].isnan()
 
 
 def test_far_from_the_origin_distances_stay_exact():
@@ -147,8 +160,8 @@ def test_the_derivative_of_a_kernel_is_its_own_where_points_span_many_bandwidths
 
 def test_distances_do_not_depend_on_the_origin(clouds):
     x, z = clouds
-    far = kernels.squared_distances(x + 1e6, z + 1e6)
-    torch.testing.assert_close(far, kernels.squared_distances(x, z), rtol=0, atol=1e-8)
+    far = distances.squared_distances(x + 1e6, z + 1e6)
+    torch.testing.assert_close(far, distances.squared_distances(x, z), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(

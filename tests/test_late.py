@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from kflow.distances import mean_squared_distance
 from kflow.flow import KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import late, study
 from kflow.steps import MaxDisplacement
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from kflow import data, paper
+from kflow.distances import mean_squared_distance
 from kflow.flow import KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import __main__ as command
 from kflow.paper import baselines, experiments, observing, record, runs
 from kflow.steps import MaxDisplacement, RelativeDisplacement

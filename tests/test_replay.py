@@ -5,8 +5,9 @@ import torch
 
 from kflow import paper
 from kflow.classify import classes
+from kflow.distances import mean_squared_distance
 from kflow.interpolation import interpolate
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import replay, report, runs
 from kflow.paper.record import write
 from tests.test_paper import TINY, few  # noqa: F401, a fixture

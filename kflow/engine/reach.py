@@ -6,9 +6,10 @@ from the centre: at R bandwidths it is about R^2 times the precision's.
 
 import torch
 
+from kflow.distances import squared_distances
 from kflow.engine.frame import Cloud
 from kflow.engine.shards import Shards
-from kflow.kernels import Radial, squared_distances
+from kflow.kernels import Radial
 
 BANDWIDTHS = {"float64": 1e4, "float32": 32.0, "mixed": 16.0}
 MOST = 2000  # points that are compared with each other

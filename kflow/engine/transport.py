@@ -113,7 +113,7 @@ class _Full(Mover):
         r2 = linear(x, layer.z, layer.bias)
         r2 += _norms(x, away)
         r2.clamp_min_(0)  # what rounding made negative, far from the origin
-        x += linear(self.kernel.of_squared(r2), layer.c_t, None)
+        x += linear(self.kernel.of_own_squared(r2), layer.c_t, None)
 
 
 class _Mixed(Mover):
@@ -144,7 +144,7 @@ class _Mixed(Mover):
         r2 = _product_of_halves(rounded, layer.z)
         r2 += layer.bias
         r2 += _norms(rounded.float(), away)
-        k = self.kernel.of_squared(r2.clamp_min_(0))
+        k = self.kernel.of_own_squared(r2.clamp_min_(0))
         high = k.bfloat16()
         low = (k - high).bfloat16()
         x += _sum_of_halves(torch.cat([high, high, low], dim=1), layer.c_t)

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def write(path, model, settings: dict, tensors: dict[str, torch.Tensor], kind=No
         ) from error
 
 
-def read(path, cls, device=None, kind=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
+def read(path, cls, device=None, kind=None) -> tuple[Any, dict, dict[str, torch.Tensor]]:
     """A model without its fit, the settings and the tensors that `write` wrote."""
     kind = kind or cls.__name__
     path = _path(path)
@@ -133,7 +134,7 @@ class Saved:
         return loaded(path, cls, device)[0]
 
 
-def loaded(path, cls, device=None, kind=None) -> tuple[object, dict, dict[str, torch.Tensor]]:
+def loaded(path, cls, device=None, kind=None) -> tuple[Any, dict, dict[str, torch.Tensor]]:
     """The fitted model of a file, its settings, and those of its tensors that are not the model's.
 
     Raises ValueError where the file is another, or damaged, or its device is not here.

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from kflow.distances import squared_distances_in
 from kflow.interpolation import cholesky
-from kflow.kernels import Radial, squared_distances_in
+from kflow.kernels import Radial
 
 
 class _RadialGram(torch.autograd.Function):

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from kflow import checks
+from kflow.distances import mean_squared_distance
 from kflow.figures import provenance
 from kflow.game import draw as draw_batch
 from kflow.interpolation import Kernel
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import study
 from kflow.paper.losses import DESCENDED, Loss, loss_and_gradient
 from kflow.paper.record import RECORDS

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from kflow import checks, data
 from kflow.classify import classes, error_rate
+from kflow.distances import mean_squared_distance
 from kflow.engine import memory
 from kflow.interpolation import interpolate
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import ridge
 from kflow.paper.record import RECORDS
 from kflow.paper.sweep import sweep

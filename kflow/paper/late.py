@@ -19,8 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kflow.distances import mean_squared_distance
 from kflow.flow import KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import study
 from kflow.paper.record import RECORDS
 from kflow.paper.seeds import RULE

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from kflow.classify import classes, error_rate
+from kflow.distances import mean_squared_distance
 from kflow.engine import State
 from kflow.interpolation import interpolate
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper.experiments import N_INTERP, Experiment
 from kflow.paper.seeds import generator
 

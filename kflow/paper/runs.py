@@ -14,9 +14,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kflow import data
+from kflow.distances import mean_squared_distance
 from kflow.engine import State, shards
 from kflow.flow import FlowPath, KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper.experiments import EXPERIMENTS, Experiment
 from kflow.paper.observing import CLOCKS, Observer
 from kflow.paper.record import RECORDS, write

@@ -16,9 +16,10 @@ import torch
 
 from kflow import game
 from kflow.classify import error_rate
+from kflow.distances import mean_squared_distance
 from kflow.engine import State
 from kflow.flow import KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper import runs
 from kflow.paper.experiments import HALF, step_rule
 from kflow.paper.record import write

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from kflow import checks, data
 from kflow.classify import error_rate
+from kflow.distances import mean_squared_distance
 from kflow.flow import KernelFlow
-from kflow.kernels import Gaussian, mean_squared_distance
+from kflow.kernels import Gaussian
 from kflow.paper.experiments import step_rule
 from kflow.paper.record import RECORDS
 from kflow.paper.seeds import RULE, generator

@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "book/records/stress/mutation.json"
 REASONS = Path(__file__).with_name("survivors.toml")
 TESTS = {
+    "distances": ("test_kernels", "test_game"),
     "kernels": ("test_kernels", "test_game"),
     "interpolation": ("test_interpolation", "test_game"),
     "energies": ("test_game",),
