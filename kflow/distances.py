@@ -26,8 +26,11 @@ def squared_distances(
 
 
 def squared_distances_in(unit: float, x, z, a, b, norms_b=None):
-    """`squared_distances` of points x and z whose centred are a and b."""
-    if unit < math.inf and (_far(a, unit) or (b is not a and _far(b, unit))):
+    """`squared_distances` of points x and z whose centred are a and b.
+
+    To be near a z that is far from the centre, an x must be far, too.
+    """
+    if unit < math.inf and _far(a, unit):
         return torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist").square()
     return squared_distances_of_centred(a, b, norms_b)
 

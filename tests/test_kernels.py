@@ -40,12 +40,11 @@ def test_a_kernel_has_one_value_with_autograd_and_without(kernel, clouds):
     )
 
 
-class Twice(kflow.Gaussian):
-    def of_squared(self, r2):
-        return 2 * super().of_squared(r2)  # and so has the slope, which is a multiple of it
-
-
 def test_a_kernel_derived_from_another_has_its_own_values_and_slope(clouds, rng):
+    class Twice(kflow.Gaussian):
+        def of_squared(self, r2):
+            return 2 * super().of_squared(r2)  # and so has the slope, which is a multiple of it
+
     x, y = clouds[0], torch.randn(7, 1, generator=rng, dtype=torch.float64)
     kernel, coarse = Twice(0.7), torch.arange(3)
     once = kflow.Gaussian(0.7)
