@@ -38,6 +38,38 @@ def test_a_line_may_end_with_its_shares_of_time_and_memory():
     assert (p.meaning, p.shares) == ("levels", Shares(0.6, 0, "first part", True))
 
 
+BATCH = """
+n: int = 100        # [20, 1000] points
+n_fine: int = 60    # [2, 600], even, at most n: points in a game (75 % of the time)
+"""
+
+
+def test_a_range_may_ask_for_an_even_number_and_for_no_more_than_another_parameter():
+    schema = parameters.parse(BATCH)
+    p = schema["n_fine"]
+    assert (p.allowed, p.meaning) == ("[2, 600], even, at most n", "points in a game")
+    assert p.shares == Shares(0.75)
+    assert parameters.complete(schema, {"n_fine": 100})["n_fine"] == 100
+    with pytest.raises(ValueError, match=r"n_fine = 61 is odd .*; allowed: \[2, 600\], even"):
+        parameters.complete(schema, {"n_fine": 61})
+    with pytest.raises(ValueError, match="parameter n_fine = 60 is more than n = 40"):
+        parameters.complete(schema, {"n": 40})
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        (", odd: points", "a range goes on with"),
+        (", even points", "a range goes on with"),
+        (", at most m: points", "at most 'm', which is no parameter"),
+        (", at most k: points", "n = 9 is more than k = 8"),
+    ],
+)
+def test_limits_that_cannot_hold_are_refused(comment, said):
+    with pytest.raises(ValueError, match=said):
+        parameters.parse(f"k: int = 8  # [1, 99] k\nn: int = 9  # [1, 99]{comment}")
+
+
 def test_defaults_fill_what_is_not_given(schema):
     values = parameters.complete(schema, {"layers": 7, "gamma": 2})
     assert values["layers"] == 7 and values["seed"] == 0

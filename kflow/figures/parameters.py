@@ -1,7 +1,8 @@
 """A notebook's parameters: the cell tagged `parameters` is the schema, read here and nowhere else.
 
 A line reads `layers: int = 500  # [1, 100000] layers of the flow`: a name, a type, a default, the
-range that is allowed and the meaning; what `kflow.figures.shares` reads may follow. `kflow run`,
+range that is allowed and the meaning; what `kflow.figures.shares` reads may follow. A range may go
+on, `# [2, 600], even, at most n: points in a game`, where `n` is another parameter. `kflow run`,
 `kflow.figures.begin` and the box "run it yourself" of each chapter use the same schema.
 """
 
@@ -27,12 +28,16 @@ NO_SCHEMA = (
 )  # fmt: skip
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 RANGE = re.compile(r"#\s*([\[(])\s*([^,\])]+),\s*([^,\])]+)([\])])\s*(.*)")
+LIMITS = re.compile(r"(?:, (even))?(?:, at most (\w+))?: (.*)")
 CHOICES = re.compile(r"#\s*\{([^}]*)\}\s*(.*)")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: an allowed `interval` such as "(0, 100]", or `choices`, or neither (bool)."""
+    """One parameter: an allowed `interval` such as "(0, 100]", or `choices`, or neither (bool).
+
+    A number of points may have to be `even`, and no more than the parameter `most`.
+    """
 
     name: str
     kind: str
@@ -40,6 +45,8 @@ class Parameter:
     interval: str = ""
     low: float = -math.inf
     high: float = math.inf
+    even: bool = False
+    most: str = ""
     choices: tuple[str, ...] = ()
     meaning: str = ""
     shares: Shares = Shares()
@@ -47,7 +54,10 @@ class Parameter:
     @property
     def allowed(self) -> str:
         """What may be given, for messages and tables."""
-        return self.interval or ("{" + ", ".join(self.choices) + "}" if self.choices else self.kind)
+        if self.interval:
+            limits = f", at most {self.most}" if self.most else ""
+            return self.interval + ", even" * self.even + limits
+        return "{" + ", ".join(self.choices) + "}" if self.choices else self.kind
 
     def check(self, value: Value) -> Value:
         """`value` as this parameter's type; TypeError or ValueError say what is allowed."""
@@ -63,6 +73,11 @@ class Parameter:
             )
         if not self._holds(value):
             raise ValueError(f"parameter {self.name} = {value!r} is outside {self.allowed}")
+        if self.even and float(value) % 2:
+            raise ValueError(
+                f"parameter {self.name} = {value!r} is odd and cannot be halved; "
+                f"allowed: {self.allowed}"
+            )
         return value
 
     def read(self, text: str) -> Value:
@@ -120,6 +135,7 @@ def parse(source: str) -> Schema:
             raise ValueError(f"parameter {name} needs a comment `# [low, high] meaning`")
         parameter.check(parameter.default)
         schema[name] = parameter
+    complete(schema, {})
     return schema
 
 
@@ -130,12 +146,21 @@ def _range(comment: str) -> dict:
             "interval": f"{left}{low.strip()}, {high.strip()}{right}",
             "low": _number(low),
             "high": _number(high),
-            "meaning": meaning.strip(),
+            **_limits(meaning.rstrip()),
         }
     if match := CHOICES.match(comment):
         choices = tuple(choice.strip() for choice in match[1].split(","))
         return {"choices": choices, "meaning": match[2].strip()}
     return {"meaning": comment.lstrip("# ").strip()}
+
+
+def _limits(text: str) -> dict:
+    """What follows a range: its limits, if a comma begins them, and the meaning."""
+    if match := LIMITS.fullmatch(text):
+        return {"even": bool(match[1]), "most": match[2] or "", "meaning": match[3]}
+    if text.startswith(","):
+        raise ValueError(f"a range goes on with `, even`, `, at most NAME` and `: `, not {text!r}")
+    return {"meaning": text}
 
 
 def _number(text: str) -> float:
@@ -159,7 +184,16 @@ def complete(schema: Schema, given: Mapping[str, Value]) -> dict[str, Value]:
     for name in given:
         if name not in schema:
             raise ValueError(f"unknown parameter {name!r}: {nearest(name, schema)}")
-    return {name: p.check(given.get(name, p.default)) for name, p in schema.items()}
+    values = {name: p.check(given.get(name, p.default)) for name, p in schema.items()}
+    for name, p in schema.items():
+        if p.most and p.most not in schema:
+            raise ValueError(f"parameter {name} is at most {p.most!r}, which is no parameter")
+        if p.most and float(values[name]) > float(values[p.most]):
+            raise ValueError(
+                f"parameter {name} = {values[name]!r} is more than {p.most} = {values[p.most]!r}; "
+                f"allowed: {p.allowed}"
+            )
+    return values
 
 
 def of_session(cells: list[str]) -> tuple[Schema, list[str]]:
