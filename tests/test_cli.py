@@ -76,6 +76,42 @@ def test_what_was_accepted_verifies(book, capsys):
     assert json.loads((book / "_build/verify.json").read_text()) == report
 
 
+def test_a_verdict_that_cannot_be_written_is_refused_before_anything_runs(
+    book, capsys, monkeypatch
+):
+    monkeypatch.setattr(execution, "execute_all", lambda *_, **__: pytest.fail("it ran"))
+    (book / "file").write_text("")
+    assert main(["verify", "--output", "file/verdict.json"]) == 2
+    assert "file" in capsys.readouterr().err
+    assert main(["verify", "--output", str(book)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_an_interrupted_check_says_so_in_a_line(book, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "execute_all", interrupt)
+    assert main(["verify"]) == 1
+    assert capsys.readouterr().err == "kflow verify: interrupted; what was done is kept\n"
+
+
+@pytest.mark.parametrize("jobs", ["0", "-2", "1.5", "many"])
+def test_a_number_of_jobs_that_is_none_is_refused(capsys, jobs):
+    with pytest.raises(SystemExit):
+        main(["verify", f"-j={jobs}"])
+    assert "is no number of chapters" in capsys.readouterr().err
+
+
+def test_a_folder_or_a_chapter_that_is_no_figure_cannot_be_cited(book, capsys):
+    for name in ("record.json", "provenance.json"):
+        (book / name).write_text("{}")
+    assert main(["cite", str(book)]) == 2
+    assert "holds no record of a figure" in capsys.readouterr().err
+    assert main(["cite", "tiny"]) == 2
+    assert "tiny is a chapter; cite one of its figures: tiny-line" in capsys.readouterr().err
+
+
 def test_a_falsified_number_makes_verify_exit_1_and_name_the_quantity(book, capsys):
     path = book / "book/records/tiny-line/record.json"
     path.write_text(path.read_text().replace('"value": 3', '"value": 4'))

@@ -145,6 +145,8 @@ def test_a_number_in_a_file_is_a_number_however_it_is_written(tmp_path, text, va
     ("text", "said"),
     [
         ("- 1", "must map names to values"),
+        ("[]", "must map names to values"),
+        ("0", "must map names to values"),
         ("a: [", "cannot be read as YAML"),
         ("a: !!python/object:os.system x", "cannot be read as YAML"),
         ("[" * 5000, "cannot be read as YAML"),

@@ -30,9 +30,10 @@ def read(path: Path) -> dict[str, Value]:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path} is no file of parameters: it is larger than {LARGEST} bytes")
     try:
-        found = yaml.load(path.read_text("utf-8"), Loader) or {}
+        found = yaml.load(path.read_text("utf-8"), Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {error}") from None
+    found = {} if found is None else found
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ValueError(f"{path} must map names to values, `layers: 100`, not hold {found!r}")
     return found

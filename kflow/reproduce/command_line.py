@@ -13,9 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.action(options)
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    except (ValueError, TypeError, OSError) as error:
         print(f"kflow {options.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"kflow {options.command}: interrupted; what was done is kept", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
     sub.add_argument("--paper", action="store_true", help="also the runs at the talk's scale")
     sub.add_argument("--sign", action="store_true", help="note this processor where figures agree")
-    sub.add_argument("-j", "--jobs", type=int, default=1, help="so many chapters at once")
+    sub.add_argument("-j", "--jobs", type=_jobs, default=1, help="so many chapters at once")
     sub.add_argument("--output", type=Path, help="file of the verdict (_build/verify.json)")
     sub = command("accept", accept, "publish the records of the current figures")
     sub.add_argument("slug", nargs="*", help="figures, or chapters; all of them without a name")
@@ -47,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("bibtex", "csl"), default="bibtex")
     command("info", info, "print versions, devices and data, and check the installation")
     return parser
+
+
+def _jobs(text: str) -> int:
+    """A number of chapters at once, one at least."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of chapters, 1 or more")
+    return int(text)
 
 
 def run(options) -> int:
@@ -114,15 +124,17 @@ def verify(options) -> int:
     from kflow.reproduce.verify import verify as compare_all
 
     root = plans.project()
+    output = options.output or root / "_build" / "verify.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder: --output is the file of the verdict")
     report = compare_all(options.slug, root, options.jobs, progress=not options.json)
     if options.sign:
         sign(report, root)
     if options.paper:
         report = paper_scale.add(report, root)
-    output = options.output or root / "_build" / "verify.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    records.write_json(output, report.to_json())
     print(json.dumps(report.to_json(), indent=2) if options.json else report.table())
+    records.write_json(output, report.to_json())
     return 0 if report.passed else 1
 
 
@@ -147,10 +159,12 @@ def cite(options) -> int:
         folder = find(options.slug, plans.project())
     record = records.load(folder)
     origin = records.read_json(folder / "provenance.json")
-    if options.json or options.format == "csl":
-        print(json.dumps(citation.csl(record, origin), indent=2, ensure_ascii=False))
-    else:
-        print(citation.bibtex(record, origin))
+    try:
+        item, entry = citation.csl(record, origin), citation.bibtex(record, origin)
+    except (KeyError, TypeError) as error:
+        raise records.RecordError(f"{folder} holds no record of a figure: {error!r}") from None
+    csl = options.json or options.format == "csl"
+    print(json.dumps(item, indent=2, ensure_ascii=False) if csl else entry)
     return 0
 
 

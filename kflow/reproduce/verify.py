@@ -190,6 +190,9 @@ def find(slug: str, root: Path) -> Path:
     if slug in known:
         return known[slug]
     chapter = chapters_of([slug], root)[0]
+    if slug == chapter:
+        owned = ", ".join(sorted(s for s, place in known.items() if owner(place) == slug))
+        raise ValueError(f"{slug} is a chapter; cite one of its figures: {owned or 'none yet'}")
     made = plans.latest(chapter, root)
     if made is None:
         raise FileNotFoundError(f"figure {slug} has no record, and {chapter} was not executed")
