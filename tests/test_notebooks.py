@@ -79,6 +79,30 @@ def test_a_notebook_declares_its_parameters_once_before_it_begins(name):
     assert f'chapter = figures.begin("{name}"' in code[at + 1].source
 
 
+HALVED = {
+    ("swiss_roll", "n"),
+    ("swiss_roll", "n_many"),
+    ("velocity_fields", "n"),
+    ("greens_function", "n"),
+}
+DRAWN = {"learning_kernels", "forecasting"}  # whose criteria make a number of points even
+
+
+@each
+def test_a_number_of_points_that_is_halved_must_be_even(name):
+    schema = parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb")
+    for key, p in schema.items():
+        halved = key.startswith("n_fine") and name not in DRAWN or (name, key) in HALVED
+        assert p.even == halved, key
+
+
+@each
+def test_what_is_asserted_of_other_parameters_does_not_depend_on_their_size(name):
+    last = cells(ROOT / f"notebooks/{name}.ipynb")[-1].source
+    schema = parameters.of_notebook(ROOT / f"notebooks/{name}.ipynb")
+    assert not re.findall(rf"^if (?:{'|'.join(schema)})\b", last, re.MULTILINE)
+
+
 @each
 def test_a_cell_is_a_screen_at_most(name):
     lines = [len(cell.source.splitlines()) for cell in cells(ROOT / f"notebooks/{name}.ipynb")]
