@@ -103,6 +103,25 @@ def test_a_number_of_jobs_that_is_none_is_refused(capsys, jobs):
     assert "is no number of chapters" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("spoil", ["execution.json", "tiny.ipynb"])
+def test_an_execution_that_is_not_whole_is_made_again(book, capsys, spoil):
+    path = plans.latest("tiny", book).folder / spoil
+    text = path.read_text()
+    path.write_text("{") if spoil == "execution.json" else path.unlink()
+    assert plans.latest("tiny", book) is None and "tiny" in plans.stale(book)
+    assert main(["run", "tiny", "--dry-run"]) == 0
+    assert main(["run", "tiny", "--json"]) == 0
+    assert path.is_file() and len(path.read_text()) > len(text) / 2
+
+
+def test_a_damaged_record_of_a_figure_is_named(book, capsys):
+    (book / "book/records/tiny-line/record.json").write_text("[")
+    assert main(["verify", "tiny-line"]) == 1  # the latest execution says whose it is
+    shutil.rmtree(book / "_build")
+    assert main(["verify", "tiny-line"]) == 2
+    assert "tiny-line/record.json is damaged" in capsys.readouterr().err
+
+
 def test_a_folder_or_a_chapter_that_is_no_figure_cannot_be_cited(book, capsys):
     for name in ("record.json", "provenance.json"):
         (book / name).write_text("{}")

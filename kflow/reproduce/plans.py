@@ -46,8 +46,8 @@ class Execution:
 
     @property
     def done(self) -> bool:
-        """Whether it has been made."""
-        return (self.folder / "execution.json").is_file()
+        """Whether it has been made, and is whole."""
+        return self.notebook.is_file() and _facts(self.folder / "execution.json") is not None
 
     @property
     def seconds(self) -> float:
@@ -101,8 +101,7 @@ def latest(name, root=None) -> Execution | None:
     Its prose is that of the source, if the code cells are.
     """
     planned = plan(name, root=root)
-    facts = planned.folder.parent.glob("*/execution.json")
-    made = [p for p in facts if not json.loads(p.read_text())["parameters"]]
+    made = [p for p, facts in _made(planned).items() if not facts["parameters"]]
     if not made:
         return None
     newest = planned.folder if planned.done else max(made, key=os.path.getmtime).parent
@@ -148,15 +147,33 @@ def _place(path):
     return path.relative_to(PACKAGE.parent).as_posix()
 
 
+def _made(planned):
+    """The executions of a notebook that are whole: path of the facts -> facts."""
+    paths = planned.folder.parent.glob("*/execution.json")
+    found = {
+        path: _facts(path) for path in paths if (path.parent / planned.notebook.name).is_file()
+    }
+    return {path: facts for path, facts in found.items() if facts is not None}
+
+
+def _facts(path):
+    """What is noted of an execution; None where that is missing or damaged: it is made again."""
+    try:
+        facts = json.loads(path.read_text())
+        return facts if {"parameters", "inputs", "seconds"} <= facts.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def _sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
 def reason(planned):
-    made = sorted(planned.folder.parent.glob("*/execution.json"), key=os.path.getmtime)
+    made = _made(planned)
     if not made:
         return "never executed"
-    old = json.loads(made[-1].read_text())["inputs"]
+    old = made[max(made, key=os.path.getmtime)]["inputs"]
     names = old.keys() | planned.inputs.keys()
     changed = sorted(n for n in names if old.get(n) != planned.inputs.get(n))
     more = f" and {len(changed) - 3} more" if len(changed) > 4 else ""

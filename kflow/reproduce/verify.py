@@ -1,6 +1,5 @@
 """Regenerate the published figures and say which numbers agree."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +90,14 @@ def chapters_of(slugs: Sequence[str], root: Path) -> list[str]:
     if not slugs:
         return plans.chapters(root)
     owners = made(root) | {chapter: chapter for chapter in plans.chapters(root)}
-    for slug, folder in published(root).items():
-        owners.setdefault(slug, json.loads((folder / "record.json").read_text())["notebook"])
+    known = published(root)
+    for slug, folder in known.items():
+        owners.setdefault(slug, owner(folder))
     for slug in slugs:
         if slug not in owners:
             raise ValueError(f"unknown figure {slug!r}: {nearest(slug, owners)}")
+        if not owners[slug]:
+            raise ValueError(f"{known[slug] / 'record.json'} is damaged: name the chapter instead")
     return sorted({owners[slug] for slug in slugs})
 
 
