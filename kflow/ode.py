@@ -124,30 +124,38 @@ class EffectiveODE:
         n, d = x.shape
         state = torch.cat([start, start[:0] if at is None else other]).flatten().numpy()
         self.velocity(start)  # where the start itself is bad, this says so
-        evaluations, refused = 0, ""
+        evaluations, refused, reached = 0, "", (0.0, start)
 
         def motion(time, flat):
-            nonlocal evaluations, refused
+            nonlocal evaluations, refused, reached
             evaluations += 1
             where = torch.from_numpy(flat.copy()).view(-1, d)
             if evaluations > max_evaluations:
                 reason = f"{max_evaluations} evaluations spent; it is stiff"
-                raise IntegrationFailed(self._story(time, where[:n], reason))
+                raise IntegrationFailed(self._story(*reached, reason))
             try:
-                return self.velocity(where[:n], where).flatten().numpy()
+                found = self.velocity(where[:n], where).flatten().numpy()
             except (
                 ValueError
             ) as error:  # a trial step went too far: NaN makes the solver shorten it
-                refused = f"; {error}"
+                refused = f"; {error}" if np.isfinite(flat).all() else refused
                 return np.full_like(flat, np.nan)
+            reached = time, where[:n]
+            return found
 
         span = (0.0, max(t[-1], np.finfo(float).tiny))
-        found = solve_ivp(
-            motion, span, state, method=method, dense_output=True, rtol=rtol, atol=atol
-        )
-        if not found.success:
-            last = torch.from_numpy(found.y[:, -1].copy()).view(-1, d)[:n]
-            raise IntegrationFailed(self._story(found.t[-1], last, found.message + refused))
+        try:
+            found = solve_ivp(
+                motion, span, state, method=method, dense_output=True, rtol=rtol, atol=atol
+            )
+        except ValueError as error:  # a solver that does not shorten the step
+            raise IntegrationFailed(self._story(*reached, f"{error}{refused}")) from error
+        sound = np.isfinite(found.y).all(0)  # LSODA takes a step to NaN, and calls it a success
+        if not (found.success and sound.all()):
+            last = int(np.flatnonzero(sound)[-1])
+            points = torch.from_numpy(found.y[:, last].copy()).view(-1, d)[:n]
+            reason = found.message if sound.all() else f"{method} went on to NaN"
+            raise IntegrationFailed(self._story(found.t[last], points, reason + refused))
         path = torch.from_numpy(found.sol(t).T.copy()).view(len(t), -1, d).to(x)
         moved, carried = path[:, :n], None if at is None else path[:, n:]
         return Solution(torch.from_numpy(t), moved, carried, evaluations, found.sol)
@@ -163,11 +171,15 @@ class EffectiveODE:
         return points, points if at is None else checks.wide(at).cpu()
 
     def _story(self, t, points, reason):
-        fastest = self.velocity(points).norm(dim=1).max()
+        try:
+            fastest = self.velocity(points).norm(dim=1).max()
+            speed = f"the fastest moves at {fastest:.1e} per unit of time"
+        except ValueError:  # a solver need not have looked where it ended
+            speed = "too close for a velocity"
         return (
             f"stopped at t = {t:.6g} ({reason}): the closest points are "
-            f"{torch.pdist(points).min():.1e} apart and the fastest moves at {fastest:.1e} per "
-            "unit of time; stop earlier, loosen rtol and atol, or pass a larger nugget"
+            f"{torch.pdist(points).min():.1e} apart and {speed}; stop earlier, loosen rtol and "
+            "atol, or pass a larger nugget"
         )
 
 

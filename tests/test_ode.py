@@ -403,6 +403,20 @@ def test_an_exploding_solution_stops_with_the_time_of_the_explosion(monkeypatch)
 
 
 @pytest.mark.parametrize(
+    ("method", "gamma", "n_fine"),
+    [("LSODA", 1, 2), ("RK45", 1, 2), ("Radau", 3, 2), ("BDF", 0.3, 2), ("BDF", 0.3, 6)],
+)
+def test_colliding_points_stop_every_method_with_the_time_it_reached(method, gamma, n_fine):
+    """Of LSODA the solution was NaN, and of the others the error scipy's or a Gram matrix's."""
+    x = torch.randn(6, 2, generator=generator(), dtype=torch.float64)
+    y = torch.tensor([[1.0], [-1], [1], [-1], [1], [1]], dtype=torch.float64)
+    ode = EffectiveODE(Gaussian(gamma), y, n_fine)
+    with pytest.raises(IntegrationFailed, match=r"stopped at t = [1-9]") as caught:
+        ode.solve(x, 1e4, method=method, rtol=1e-3, atol=1e-3, max_evaluations=600)
+    assert "must be finite" not in str(caught.value)  # the state before it went on to NaN
+
+
+@pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         ({"t": "soon"}, TypeError, "t must be a time or a list of times, not 'soon'"),
