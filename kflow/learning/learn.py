@@ -131,8 +131,10 @@ def _nugget(kernel, x, value, learned):
 
 
 def _scatter(kernel: ParametricKernel, rng: torch.Generator):
-    """Multiply each positive parameter by a random factor, of logarithm N(0, 1)."""
+    """Multiply each positive parameter that is learned by a random factor, of logarithm N(0, 1)."""
     for _, positive in kernel.positives():
+        if not positive.log.requires_grad:
+            continue
         noise = torch.randn(positive.log.shape, generator=rng, dtype=torch.float64, device="cpu")
         positive.log.data.add_(noise.to(positive.log.device))
         positive.clamp()

@@ -153,6 +153,16 @@ def test_a_parameter_at_a_bound_is_reported():
     assert any("gamma[9] at its upper bound" in said for said in learned.at_bounds)
 
 
+def test_more_starts_leave_a_parameter_that_is_held_where_it_is():
+    x = torch.linspace(0, 48, 60, dtype=torch.float64)[:, None]
+    start = Periodic(period=13.0)  # a bad one: any other start is better
+    start._period.requires_grad_(False)
+    y = (2 * math.pi / 12 * x).sin()
+    learned = learn(start, x, y, MarginalLikelihood(), steps=10, starts=8, rng=seeded())
+    assert learned.kernel.values()["period"].item() == pytest.approx(13, rel=1e-12)
+    assert learned.kernel.values()["gamma"].item() != pytest.approx(1, rel=1e-3)
+
+
 def test_more_starts_find_what_one_misses():
     rng = seeded()
     x = torch.rand(80, 1, generator=rng, dtype=torch.float64)
