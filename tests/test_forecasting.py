@@ -76,6 +76,33 @@ def test_the_scale_of_a_series_has_its_unit(unit):
     np.testing.assert_allclose(scale_of(unit * np.array([1.0, 3.0, 5.0])) / unit, (8 / 3) ** 0.5)
 
 
+def test_a_variable_that_is_constant_has_the_scale_0_exactly():
+    """The mean of equal numbers is rounded: 1e-17 was taken for a unit, in silence."""
+    assert scale_of(np.full(1000, 0.1)) == 0
+    scale = scale_of(np.stack([np.full(1000, 0.1), np.arange(1000.0)], 1))
+    assert scale[0] == 0 and scale[1] == pytest.approx(np.arange(1000.0).std(), rel=1e-12)
+    with pytest.raises(ValueError, match="0 for a variable that is constant"):
+        valid_time(ONES, ONES, scale)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e6])
+def test_the_exponent_does_not_depend_on_the_unit(unit):
+    found = largest_exponent(lambda x: 4 * x * (1 - x / unit), [0.3 * unit], 20_000)
+    assert found == pytest.approx(math.log(2), abs=0.01)
+
+
+def test_a_separation_that_is_rounding_is_refused_with_one_that_is_not():
+    """In units of 1e9 the exponent of the logistic map was 1.03 in place of 0.69, in silence."""
+
+    def step(x):
+        return 4 * x * (1 - x / 1e9)
+
+    with pytest.raises(ValueError, match=r"rounding beside states of 1e\+09.* separation, 1e\+02"):
+        largest_exponent(step, [0.3e9], 2000)
+    found = largest_exponent(step, [0.3e9], 20_000, separation=100)
+    assert found == pytest.approx(math.log(2), abs=0.01)
+
+
 def test_henon_needs_two_delays():
     series = henon().series(400, seed=0)[:, 0]
     scale = scale_of(series)
@@ -219,6 +246,9 @@ def test_a_forecast_is_asked_for_what_the_fit_was_given():
         (lambda: embed([1.0, 2.0], 2**63 - 1, np.int64(4)), ValueError, "delays must be at most"),
         (lambda: scale_of([1.0, 1e300]), ValueError, r"at most 1e\+100, but it reaches 1e\+300"),
         (lambda: valid_time(ONES, ONES, 0.0), ValueError, "scale must be a positive number"),
+        (lambda: valid_time(ONES[:0], ONES[:0], 1.0), ValueError, "truth holds no value"),
+        (lambda: valid_time(ONES * math.nan, ONES, 1.0), ValueError, "truth holds NaN"),
+        (lambda: largest_exponent(np.cos, [], 9), ValueError, "start must hold at least one"),
         (lambda: valid_time(ONES, ONES, 1.0, exponent=1e300), ValueError, "must be at most 1e.100"),
         (lambda: valid_time(ONES, ONES, 1.0, dt=1e300), ValueError, "must be at most 1e.100"),
         (lambda: valid_time(ONES, ONES, [1.0] * 3), ValueError, "scale must be a positive number"),

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from kflow import checks
-from kflow.estimators.standardise import spread
+from kflow.estimators.standardise import differs, spread
 
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
@@ -72,8 +72,12 @@ def rows(values, at, delays, gap):
 
 
 def scale_of(series) -> Float[ndarray, " d"]:
-    """The standard deviation of each variable, the unit in which errors are read."""
-    return spread(as_series(series))[1]
+    """The standard deviation of each variable, the unit in which errors are read.
+
+    It is exactly 0 for one that is constant, but for rounding.
+    """
+    values = as_series(series)
+    return np.where(differs(values), spread(values)[1], 0.0)
 
 
 def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | None = None):
@@ -93,6 +97,10 @@ def valid_time(truth, forecast, scale, threshold=0.4, dt=1.0, exponent: float | 
             f"truth and forecast must both be (T, d) or (starts, T, d), not {truth.shape} and "
             f"{forecast.shape}"
         )
+    if not truth.size:
+        raise ValueError(f"truth holds no value, its shape is {truth.shape}; give at least one")
+    if not np.isfinite(truth).all():
+        raise ValueError("truth holds NaN or infinity, beside which no forecast is valid or not")
     scale = floats("scale", scale)
     if scale.shape not in ((), truth.shape[-1:]) or not ((scale > 0) & np.isfinite(scale)).all():
         raise ValueError(

@@ -10,6 +10,8 @@ from numpy import ndarray
 from kflow import checks
 from kflow.forecasting.embedding import floats
 
+FINE = 128  # units in the last place of a state that a separation is at least
+
 
 @dataclass(frozen=True)
 class System:
@@ -128,14 +130,17 @@ def largest_exponent(
     """The largest Lyapunov exponent per unit of time, from two close orbits (Benettin).
 
     Their separation is brought back to its first value after each step, and the mean logarithm of
-    its growth is returned. `step` maps states (2, d) to states (2, d).
+    its growth is returned. `step` maps states (2, d) to states (2, d). Raises ValueError where the
+    states are so large that the separation is their rounding.
     """
     checks.integer("steps", steps, least=1, most=10**9)
     dt = checks.number("dt", dt, above=0, least=1e-100)
     separation = checks.number("separation", separation, above=0)
     state = np.atleast_1d(floats("start", start))
+    if not state.size:
+        raise ValueError("start must hold at least one number")
     offset = np.full(state.shape, separation / state.size**0.5)
-    total, counted = 0.0, 0
+    total, counted, largest = 0.0, 0, 0.0
     for i in range(steps):
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
             state, other = step(np.stack([state, state + offset]))
@@ -147,11 +152,17 @@ def largest_exponent(
             offset = np.full(state.shape, separation / state.size**0.5)
             continue
         if i >= steps // 20:  # before, the offset turns to the direction that grows
+            largest = max(largest, float(np.abs(state).max()))
             total, counted = total + np.log(distance / separation), counted + 1
         offset *= separation / distance
     if not counted:
         raise ValueError(
             f"the two orbits, {separation:g} apart, met at every step, so there is no exponent; "
             "take a larger separation"
+        )
+    if np.spacing(largest) * FINE > separation:
+        raise ValueError(
+            f"a separation of {separation:g} is rounding beside states of {largest:.3g}, which "
+            f"would be the exponent's; take a larger separation, {1e-7 * largest:.1g} say"
         )
     return float(total / counted / dt)
