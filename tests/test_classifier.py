@@ -267,3 +267,14 @@ def test_unequal_classes_keep_their_shares(n_interp):
     flow = kflow.KernelFlowClassifier(n_interp=n_interp)
     model = make_pipeline(StandardScaler(), flow).fit(x[:600], y[:600])
     assert model.score(x[600:], y[600:]) > np.mean(y[600:] == 0)
+
+
+def test_rows_in_reverse_order_are_taken():
+    x, y = make_moons(60, noise=0.2, random_state=0)
+    model = kflow.KernelFlowClassifier(layers=5).fit(x[::-1], y[::-1])
+    again = kflow.KernelFlowClassifier(layers=5).fit(x[::-1].copy(), y[::-1].copy())
+    np.testing.assert_array_equal(
+        model.decision_function(x[::-1]), again.decision_function(x)[::-1]
+    )
+    regressor = kflow.KernelFlowRegressor(steps=2, normalize_y=False).fit(x[::-1], x[::-1, 0])
+    assert np.isfinite(regressor.predict(x[::-1])).all()

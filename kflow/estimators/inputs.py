@@ -148,4 +148,5 @@ def tensor(values: np.ndarray, device: str | torch.device) -> torch.Tensor:
     """The values where the estimator computes; in float32 on a device that has no float64."""
     place = checks.device(device)
     dtype = torch.float32 if place.type == "mps" else None
+    values = np.ascontiguousarray(values)  # torch takes no rows in reverse order
     return torch.tensor(values, dtype=dtype, device="cpu").to(place)
