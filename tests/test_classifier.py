@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -267,6 +268,26 @@ def test_unequal_classes_keep_their_shares(n_interp):
     flow = kflow.KernelFlowClassifier(n_interp=n_interp)
     model = make_pipeline(StandardScaler(), flow).fit(x[:600], y[:600])
     assert model.score(x[600:], y[600:]) > np.mean(y[600:] == 0)
+
+
+def test_points_that_layers_are_tried_with_are_named_by_their_rows():
+    """They were named by their places among those that are not held out."""
+    x, y = make_moons(200, noise=0.2, random_state=0)
+    for settings in ({"interp_nugget": 0.0}, {"nugget": 0.0, "gamma": 5.0, "precision": "float64"}):
+        with pytest.raises(kflow.NotPositiveDefinite) as caught:
+            kflow.KernelFlowClassifier(**settings).fit(x, y)
+        i, j = caught.value.pair
+        apart = float(str(caught.value).split(" apart")[0].split()[-1])
+        assert apart == pytest.approx(np.linalg.norm(x[i] - x[j]), rel=0.05)
+        assert f"{i} and {j}" in str(caught.value)
+    far = np.array([[5.0, 0], [5.0005, 0]])  # of which one at least is not held out
+    x, y = np.concatenate([x, far]), np.append(y, [0, 0])
+    with pytest.raises(ValueError, match=r"row (\d+) of x is") as refused:
+        kflow.KernelFlowClassifier(gamma=0.02).fit(x, y)
+    row, reach = re.search(r"row (\d+) of x is (\S+) from", str(refused.value)).groups()
+    gamma = 0.02 * kflow.Gaussian.for_points(torch.from_numpy(x)).gamma
+    distance = np.linalg.norm(x[int(row)] - np.median(x, axis=0)) / gamma
+    assert float(reach) == pytest.approx(distance, rel=0.1)
 
 
 def test_rows_in_reverse_order_are_taken():

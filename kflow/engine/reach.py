@@ -17,8 +17,16 @@ NEGLIGIBLE = 1e-6  # a kernel below it lets no point feel another
 RANGES = 32  # of a column, from the origin to its farthest point
 
 
+class TooFar(ValueError):
+    """Points feel each other from where a precision does not hold; `row` is one of them."""
+
+    def __init__(self, message: str, row: int | None = None):
+        super().__init__(message)
+        self.row = row
+
+
 def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
-    """Raise ValueError, with the cure, where training points too far away feel another.
+    """Raise TooFar, with the cure, where training points too far away feel another.
 
     A point far from all others is no harm: nothing moves it, and it moves nothing.
     """
@@ -33,10 +41,11 @@ def check(cloud: Cloud, kernel: Radial, precision: str, shards: Shards):
         if precision != "float64"
         else "fit groups of points that are so far apart one by one"
     )
-    raise ValueError(
+    raise TooFar(
         f"points beyond {most:g} bandwidths from the centre of the others{where} are near enough "
         f"to another to feel it, and {precision} cannot tell their distance; {cure}, or a larger "
-        f"gamma"
+        f"gamma",
+        felt,
     )
 
 

@@ -10,6 +10,7 @@ from kflow.classify import draw_in_proportion
 from kflow.estimators import inputs, parts, storage
 from kflow.estimators.distinct import distinct
 from kflow.estimators.pairs import tell_apart
+from kflow.estimators.rows import of_all
 from kflow.flow import KernelFlow
 from kflow.interpolation import rows_of
 from kflow.kernels import Gaussian
@@ -176,9 +177,10 @@ class KernelFlowClassifier(
             return {"wrong": pairs.votes(state.carried).argmax(1) != one_hot[held].argmax(1)}
 
         flow = replace(flow, n_fine=min(flow.n_fine, len(kept) - len(kept) % 2))
-        path = flow.run(
-            x[rest], kept, max(TRIED), rng, carry=x[held], observe=observe, observe_at=TRIED
-        )
+        with of_all(rest.nonzero()[:, 0].tolist()):
+            path = flow.run(
+                x[rest], kept, max(TRIED), rng, carry=x[held], observe=observe, observe_at=TRIED
+            )
         wrong = {k: seen["wrong"].double() for k, seen in path.observed.items()}
         best = min(wrong.values(), key=torch.sum)
         gap = {k: each - best for k, each in wrong.items()}
