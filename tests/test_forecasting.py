@@ -327,6 +327,15 @@ def test_variables_are_known_by_their_names(names):
     np.testing.assert_array_equal(plain.predict(frame), found.predict(frame))
 
 
+@pytest.mark.parametrize(("n", "difference"), [(5, True), (6, True), (5, False), (6, False)])
+def test_a_series_of_too_few_windows_is_told_so(n, difference):
+    """One change was called a straight line, and two windows were samples of another's."""
+    series = np.array([1.0, 2, 4, 3, 5, 6])[:n]
+    says = rf"leaves {n - 3 - difference} windows of delays=3 with gap=1.* take fewer delays"
+    with pytest.raises(ValueError, match=says):
+        OneStepMap(delays=3, difference=difference).fit(series)
+
+
 def test_a_straight_line_has_no_changes_to_learn():
     line = 3 + 0.5 * np.arange(40)
     with pytest.raises(ValueError, match="changes by 0.5 each time.*take difference=False"):

@@ -7,6 +7,8 @@ from numpy import ndarray
 from kflow import checks
 from kflow.estimators.standardise import differs, spread
 
+FEWEST = 4  # rows from which a KernelFlowRegressor learns
+
 
 def as_series(values, name="series") -> Float[ndarray, "n d"]:
     """A series as (n, d); ValueError or TypeError where a value is no finite number."""
@@ -64,6 +66,15 @@ def embed(series, delays: int, gap: int = 1) -> tuple[Float[ndarray, "m k"], Flo
         )
     starts = np.arange(window - 1, len(values) - 1)
     return rows(values, starts, delays, gap), values[window:]
+
+
+def enough(n: int, delays: int, gap: int):
+    """Refuse so few rows of `embed` that a KernelFlowRegressor learns nothing from them."""
+    if n < FEWEST:
+        raise ValueError(
+            f"the series leaves {n} windows of delays={delays} with gap={gap}, but it takes "
+            f"{FEWEST} to learn from: take fewer delays, or a longer series"
+        )
 
 
 def rows(values, at, delays, gap):

@@ -8,7 +8,7 @@ from kflow.estimators import KernelFlowRegressor, standardise
 from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
 from kflow.forecasting.clock import Clock, gaps_of, warn_of_gaps
-from kflow.forecasting.embedding import as_series, embed, floats, rows, window_of
+from kflow.forecasting.embedding import as_series, embed, enough, floats, rows, window_of
 from kflow.forecasting.names import names_of, same_names
 from kflow.forecasting.paths import correlation_of, drawn
 from kflow.forecasting.storage import Saved
@@ -69,6 +69,7 @@ class OneStepMap(Saved, BaseEstimator):
         if not isinstance(model, KernelFlowRegressor):
             self.regressor_ = model.fit(x, y)
             return self
+        enough(len(x), *self._embedding)
         if self._difference and not standardise.differs(y.reshape(len(y), -1)).any():
             raise ValueError(
                 f"series changes by {y[0].tolist()} each time, a straight line, so with "
