@@ -12,6 +12,7 @@ from kflow.learning.gram import radial_gram
 from kflow.learning.parametric import ParametricKernel, Positive
 
 MOST = 10**6  # features
+PERIODS = 1e11  # from the origin, up to which float64 holds a phase to 1e-4
 BOUNDS = (1e-3, 1e3)  # of bandwidths, for features of standard deviation one
 
 
@@ -133,6 +134,12 @@ class Periodic(RadialOfFeatures):
 
     def features(self, x: Tensor) -> Tensor:
         """The points on circles of radius 1 / gamma."""
+        farthest = float(x.detach().abs().max()) if x.numel() else 0.0
+        if farthest > PERIODS * float(self.period.detach()):
+            raise ValueError(
+                f"points lie up to {farthest:.3g} from the origin, more than {PERIODS:g} periods, "
+                "where float64 holds no phase; subtract a centre from them"
+            )
         angle = x * (2 * math.pi / self.period)
         return torch.cat([angle.cos(), angle.sin()], dim=1) / self.gamma
 

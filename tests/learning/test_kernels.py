@@ -104,6 +104,16 @@ def test_each_bandwidth_scales_its_feature():
     )
 
 
+def test_a_phase_that_float64_does_not_hold_is_refused():
+    """1e15 periods away the kernel was 0.24 in place of exp(-1), in silence."""
+    kernel, apart = Periodic(period=0.3), torch.tensor([[0.25], [0.0]], dtype=torch.float64)
+    expected = math.exp(-4 * math.sin(math.pi * 0.25 / 0.3) ** 2)
+    assert kernel(apart)[0, 1].item() == pytest.approx(expected, rel=1e-12)
+    assert kernel(apart + 2.0**33)[0, 1].item() == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ValueError, match=r"3e\+14 from the origin, more than 1e\+11 periods"):
+        kernel(apart + 3e14)
+
+
 def test_the_periodic_kernel_repeats_and_is_the_formula():
     x, _ = points(d=1)
     kernel = Periodic(period=0.7, gamma=1.3)
