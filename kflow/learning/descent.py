@@ -122,6 +122,11 @@ class Descent:
     def _step(self, optimiser):
         optimiser.zero_grad()
         loss = self._criterion(self.rng)
+        if not loss.requires_grad:
+            raise TypeError(
+                "what the criterion returns has no gradient: it depends on no parameter that is "
+                "learned, or was detached"
+            )
         loss.backward()
         value = loss.item()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -153,7 +158,10 @@ class Descent:
 
     def _criterion(self, rng) -> Tensor:
         with rows_of(self.x):
-            return self.criterion(self.kernel, self.x, self.y, self.value_of_nugget(), rng)
+            found = self.criterion(self.kernel, self.x, self.y, self.value_of_nugget(), rng)
+        if not isinstance(found, Tensor) or found.numel() != 1:
+            raise TypeError(f"criterion must return a tensor of one number, not {found!r}")
+        return found
 
     def _draws(self) -> bool:
         """Whether the criterion draws from rng; one fixed game is enough where it does not."""

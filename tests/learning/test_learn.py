@@ -163,6 +163,21 @@ def test_more_starts_leave_a_parameter_that_is_held_where_it_is():
     assert learned.kernel.values()["gamma"].item() != pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (1.0, "must return a tensor of one number, not 1.0"),
+        (torch.ones(2, requires_grad=True), "must return a tensor of one number"),
+        (torch.tensor(1.0), "has no gradient: it depends on no parameter"),
+    ],
+    ids=["float", "two", "detached"],
+)
+def test_a_criterion_that_returns_what_has_no_slope_is_refused(found, says):
+    x, y = points(20, 3)
+    with pytest.raises(TypeError, match=says):
+        learn(ARD(kflow.Gaussian, 3), x, y, lambda *_: found, steps=3, rng=seeded())
+
+
 def test_more_starts_find_what_one_misses():
     rng = seeded()
     x = torch.rand(80, 1, generator=rng, dtype=torch.float64)
