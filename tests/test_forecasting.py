@@ -430,6 +430,22 @@ def test_times_of_two_kinds_are_refused(one, other):
             OneStepMap().fit([1.0, 2.0], times=times)
 
 
+def test_the_cure_of_times_that_are_no_dates_is_one():
+    """It was to convert them to UTC, of times that were in UTC."""
+    days, values = pd.date_range("2024-02-29", periods=20), np.sin(np.arange(20.0))
+    for zone in ("UTC", "Europe/Paris"):
+        times = days.tz_localize(zone)
+        with pytest.raises(TypeError, match=r"leave the zone out, as tz_convert\(None\)"):
+            OneStepMap(QUICK).fit(values, times=times)
+        OneStepMap(LinearRegression()).fit(values, times=times.tz_convert(None))
+    with pytest.raises(TypeError, match="pandas.to_datetime reads words"):
+        OneStepMap(QUICK).fit(values, times=days.astype(str))
+    OneStepMap(LinearRegression()).fit(values, times=pd.to_datetime(days.astype(str)))
+    with pytest.raises(TypeError, match="to_timestamp makes dates of periods"):
+        OneStepMap(QUICK).fit(values, times=days.to_period("D"))
+    OneStepMap(LinearRegression()).fit(values, times=days.to_period("D").to_timestamp())
+
+
 def test_masked_times_a_horizon_and_other_variables_are_refused():
     masked = np.ma.masked_array(SECONDS, np.arange(93) == 10)
     with pytest.raises(ValueError, match="times must be finite, not nan"):

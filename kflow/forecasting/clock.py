@@ -46,7 +46,7 @@ class Clock:
         if kind != self.kind:
             raise TypeError(f"times must be {self.kind}, as in fit, not {kind}")
         if kind == "numbers":  # the difference of integers of Python is exact
-            exact = found.astype(object) if _are_whole(found) else floats("times", found)
+            exact = found.astype(object) if _are_whole(found) else _numbers(found)
             return floats("times", exact - self.origin)
         unit = "datetime64[s]" if kind == "dates" else "timedelta64[s]"
         whole = found.astype(unit)
@@ -110,6 +110,17 @@ def warn_of_gaps(series):
         )
 
 
+def _numbers(times: np.ndarray) -> np.ndarray:
+    """Times as floats; the error for others says what makes dates of them."""
+    try:
+        return floats("times", times)
+    except TypeError as error:
+        raise TypeError(
+            f"{error}. Dates and durations are taken, too: pandas.to_datetime reads words, and "
+            "to_timestamp makes dates of periods"
+        ) from None
+
+
 def _are_whole(times: np.ndarray) -> bool:
     objects = times.dtype == object
     return times.dtype.kind in "iu" or objects and all(isinstance(t, Integral) for t in times.flat)
@@ -145,7 +156,10 @@ def _exact(times: np.ndarray) -> np.ndarray:
     """Dates or durations of Python as those of NumPy, those of pandas with all of their digits."""
     zoned = [each for each in times.flat if getattr(each, "tzinfo", None) is not None]
     if zoned:
-        raise TypeError(f"times must be without a time zone, not {zoned[0]!r}: convert them to UTC")
+        raise TypeError(
+            f"times must be without a time zone, not {zoned[0]!r}: convert them to UTC and leave "
+            "the zone out, as tz_convert(None) of pandas does"
+        )
 
     def exact(time):
         if isinstance(time, DURATIONS):
