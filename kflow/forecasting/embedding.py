@@ -45,6 +45,15 @@ def floats(name: str, values) -> ndarray:
         ) from None
 
 
+def states(last) -> Float[ndarray, "*b n d"]:
+    """One series, or many of one length, (starts, n, d)."""
+    values = floats("last", last)
+    if values.ndim == 3:
+        as_series(values.reshape(-1, values.shape[-1]), "last")
+        return values
+    return as_series(values, "last")
+
+
 def window_of(delays: int, gap: int) -> int:
     """How many values in a row an embedding needs."""
     checks.integer("delays", delays, least=1, most=10**9)

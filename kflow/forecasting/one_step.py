@@ -8,7 +8,7 @@ from kflow.estimators import KernelFlowRegressor, standardise
 from kflow.estimators.groups import split
 from kflow.estimators.inputs import all_or_nothing, seeded
 from kflow.forecasting.clock import Clock, gaps_of, warn_of_gaps
-from kflow.forecasting.embedding import as_series, embed, enough, floats, rows, window_of
+from kflow.forecasting.embedding import as_series, embed, enough, rows, states, window_of
 from kflow.forecasting.names import names_of, same_names
 from kflow.forecasting.paths import correlation_of, drawn
 from kflow.forecasting.storage import Saved
@@ -142,7 +142,7 @@ class OneStepMap(Saved, BaseEstimator):
         """The windows (..., window, d) that forecasts start from, the steps, and their times."""
         check_is_fitted(self)
         same_names("last", last, self._names)
-        values = self.series_ if last is None else _states(last)
+        values = self.series_ if last is None else states(last)
         if values.shape[-1] != self.series_.shape[1] or values.shape[-2] < self.window_:
             raise ValueError(
                 f"last must hold at least {self.window_} values of {self.series_.shape[1]} "
@@ -221,12 +221,3 @@ class OneStepMap(Saved, BaseEstimator):
 def _matrix(predicted):
     predicted = np.asarray(predicted)
     return predicted.reshape(len(predicted), -1)
-
-
-def _states(last):
-    """One series, or many of one length, (starts, n, d)."""
-    values = floats("last", last)
-    if values.ndim == 3:
-        as_series(values.reshape(-1, values.shape[-1]), "last")
-        return values
-    return as_series(values, "last")
