@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kflow.distances import squared_distances_in
-from kflow.interpolation import factorise, whiten
+from kflow.interpolation import factorise, whiten, with_nugget
 from kflow.kernels import Radial
 
 
@@ -107,13 +107,15 @@ def radial_energies(
 ) -> tuple[Energies, Tensor]:
     """The energies under a radial kernel of z, and what `radial_gradient` takes beside them.
 
-    The points z are near the origin, which the kernel does not see, and not followed by autograd;
-    x, y and coarse as above.
+    The points z are near the origin, which the kernel does not see; x, y and coarse as above.
     """
     unit = math.inf if x is None else kernel.gamma  # without points no device waits for them
     r2 = squared_distances_in(unit, z, z, z, z)
-    gram, beside = kernel.of_squared_(r2)
-    gram.diagonal(dim1=-2, dim2=-1).add_(nugget)  # which `radial_gradient` does not read
+    if r2.requires_grad:  # autograd wants what would be overwritten: the equation's Jacobian
+        gram, beside = with_nugget(kernel.of_squared(r2), nugget), kernel.slope(r2)
+    else:
+        gram, beside = kernel.of_squared_(r2)
+        gram.diagonal(dim1=-2, dim2=-1).add_(nugget)  # which `radial_gradient` does not read
     return energies(gram, nugget, x, y, coarse), beside
 
 
@@ -124,6 +126,7 @@ def radial_gradient(
 
     The leading dimensions of a and b may be more than those of z, (..., n, d).
     """
-    v = kernel.times_slope_(a @ b.mT, beside)
+    v = a @ b.mT
+    v = v * beside if beside.requires_grad else kernel.times_slope_(v, beside)
     v.diagonal(dim1=-2, dim2=-1).zero_()  # else its rounding is all there is of points far apart
     return 4 * (v.sum(-2).unsqueeze(-1) * z - (z.mT @ v).mT)  # both of columns: v is rounded

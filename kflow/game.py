@@ -144,7 +144,6 @@ def play(kernel, z, y, coarse: Tensor | int, nugget, strict: bool = True) -> Pla
     return Played(value.detach(), gradient, found.factor.detach())
 
 
-@torch.no_grad()
 def _play_radial(kernel: Radial, z, y, coarse, nugget, strict) -> Played:
     found, beside = radial_energies(kernel, nugget, z, z if strict else None, y, coarse)
     gradient = radial_gradient(kernel, z, beside, *gradient_of_rho(found, coarse))
