@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kflow.distances import squared_distances_in
 from kflow.interpolation import factorise, whiten, with_nugget
-from kflow.kernels import Radial
+from kflow.kernels import Radial, followed
 
 
 class Energies(NamedTuple):
@@ -111,7 +111,7 @@ def radial_energies(
     """
     unit = math.inf if x is None else kernel.gamma  # without points no device waits for them
     r2 = squared_distances_in(unit, z, z, z, z)
-    if r2.requires_grad:  # autograd wants what would be overwritten: the equation's Jacobian
+    if followed(r2):  # autograd wants what would be overwritten: the equation's Jacobian
         gram, beside = with_nugget(kernel.of_squared(r2), nugget), kernel.slope(r2)
     else:
         gram, beside = kernel.of_squared_(r2)
@@ -127,6 +127,6 @@ def radial_gradient(
     The leading dimensions of a and b may be more than those of z, (..., n, d).
     """
     v = a @ b.mT
-    v = v * beside if beside.requires_grad else kernel.times_slope_(v, beside)
+    v = v * beside if followed(beside) else kernel.times_slope_(v, beside)
     v.diagonal(dim1=-2, dim2=-1).zero_()  # else its rounding is all there is of points far apart
     return 4 * (v.sum(-2).unsqueeze(-1) * z - (z.mT @ v).mT)  # both of columns: v is rounded

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from kflow import checks
 from kflow.distances import mean_squared_distance, squared_distances
@@ -62,7 +63,7 @@ class Radial(ABC):
 
     def of_own_squared(self, r2: Tensor) -> Tensor:
         """phi of an r2 that nobody else holds: in its place, unless autograd needs it."""
-        return self.of_squared(r2) if r2.requires_grad else self.of_squared_(r2)[0]
+        return self.of_squared(r2) if followed(r2) else self.of_squared_(r2)[0]
 
     def times_slope_(self, w: Tensor, beside: Tensor) -> Tensor:
         """w times phi', in the place of w, from what `of_squared_` gave beside phi."""
@@ -78,6 +79,11 @@ class Radial(ABC):
         if gamma2 == 0 or not (x != x[0]).any():  # the mean of equal points is rounded, too
             raise ValueError("all points of x coincide, so no bandwidth fits them; give gamma")
         return cls(gamma=math.sqrt(gamma2), **shape)
+
+
+def followed(value: Tensor) -> bool:
+    """Whether autograd follows a value, backward or forward: then it must not be overwritten."""
+    return value.requires_grad or forward_ad.unpack_dual(value).tangent is not None
 
 
 def _scaled_root(r2: Tensor, scale: float) -> Tensor:

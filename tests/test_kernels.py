@@ -108,6 +108,20 @@ def test_where_points_coincide_the_derivative_is_finite(kernel):
     assert torch.isfinite(slope).all()
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's, of its own
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_a_derivative_is_the_same_forward_and_backward(kernel):
+    """Forward it was NaN where points coincide, or not to be had: r2 was overwritten."""
+    x = torch.tensor([[1.0], [1.0], [2.0]], dtype=torch.float64)
+    y, coarse = torch.ones(3, 1, dtype=torch.float64), torch.arange(1)
+    for function in (
+        lambda x: kernel(x, x),
+        lambda x: kflow.rho_and_gradient(kernel, x, y, coarse, nugget=0.1)[1],
+    ):
+        forward, backward = (of(function)(x) for of in (torch.func.jacfwd, torch.func.jacrev))
+        torch.testing.assert_close(forward, backward)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 def test_values_and_slopes_in_place_hold_at_both_ends_and_nan_stays_nan(kernel, dtype):
