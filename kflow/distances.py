@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kflow import checks
 
-# from the centre, up to which a product of matrices keeps 2e-8 of a kernel, or 1e-4 in float32
+# from the centre, up to which a product of matrices keeps 2e-7 of a kernel, or 1e-3 in float32
 HELD = {torch.float64: 1e4, torch.float32: 32.0}  # bandwidths
 
 

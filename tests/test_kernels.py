@@ -171,6 +171,21 @@ def test_the_derivative_of_a_kernel_is_its_own_where_points_span_many_bandwidths
     torch.testing.assert_close(found, torch.cat(expected), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "reach", "kept"), [(torch.float32, 32, 1e-3), (torch.float64, 1e4, 2e-7)]
+)
+def test_points_within_reach_see_those_beyond_it_as_they_are(dtype, reach, kept, rng):
+    """The points x alone decide whether distances are taken from a product of matrices."""
+    z = torch.randn(40, 3, generator=rng, dtype=torch.float64)
+    z /= z.norm(dim=1, keepdim=True)
+    x, z = (reach - 0.1) * z, (reach + torch.linspace(0, 5, 40, dtype=torch.float64)[:, None]) * z
+    x, z = x.to(dtype), torch.cat([z, -z]).to(dtype)
+    exact = np.exp(-(reference.cdist(x.double().numpy(), z.double().numpy()) ** 2))
+    found = kflow.Gaussian(1.0)(x, z)
+    assert exact.max() > 0.9
+    np.testing.assert_allclose(found, exact, rtol=0, atol=kept)
+
+
 def test_distances_do_not_depend_on_the_origin(clouds):
     x, z = clouds
     far = distances.squared_distances(x + 1e6, z + 1e6)
