@@ -42,6 +42,12 @@ def test_the_last_value_errs_on_a_slope_by_the_steps_ahead_and_a_season_never_on
     assert backtest(SeasonalNaive(2), cycle, 7, origins=3).rmse().shape == (7, 2)
 
 
+def test_a_season_is_that_of_the_fit():
+    """Of another period set since then it took the values of the wrong part."""
+    model = SeasonalNaive(3).fit(np.array([4.0, 5, 6]))
+    np.testing.assert_array_equal(model.set_params(period=2).forecast(4), [4, 5, 6, 4])
+
+
 def test_origins_end_with_the_series_or_are_given_and_each_sees_what_came_before():
     found = backtest(Ranks(), np.arange(30.0), 4, origins=3, every=5)
     np.testing.assert_array_equal(found.origins, [16, 21, 26])

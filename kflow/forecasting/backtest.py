@@ -98,7 +98,7 @@ class SeasonalNaive(BaseEstimator):
         """The next `horizon` values, (horizon, d) or (horizon,)."""
         check_is_fitted(self)
         checks.integer("horizon", horizon, least=1)
-        return self.last_[np.arange(horizon) % self.period]
+        return self.last_[np.arange(horizon) % len(self.last_)]
 
 
 def _made(model, given, place, horizon, times, n_samples, seed):
