@@ -69,10 +69,35 @@ def test_intervals_are_counted_and_draws_of_two_origins_differ():
     with pytest.raises(ValueError, match="intervals need draws"):
         backtest(SeasonalNaive(), series, 1, 2).held()
     paths = backtest(OneStepMap(QUICK, 3), wave(), 4, origins=2, every=1, n_samples=60)
-    assert paths.draws.shape == (2, 60, 4) and paths.held(0.99).min() >= 0.5
+    assert paths.draws.shape == (2, 60, 4) and paths.held(0.96).min() >= 0.5
     assert (paths.draws[0] != paths.draws[1]).all()
     again = backtest(OneStepMap(QUICK, 3), wave(), 4, origins=2, every=1, n_samples=60)
     np.testing.assert_array_equal(again.draws, paths.draws)
+
+
+@pytest.mark.parametrize(("n_samples", "level", "widest"), [(4, 0.9, 0.6), (18, 0.9, 0.895)])
+def test_draws_that_are_too_few_for_an_interval_are_refused(n_samples, level, widest):
+    """Of 4 draws 60 % of the truth lies between the ends, and that was called 90 %."""
+    found = backtest(Ranks(), np.arange(30.0), 1, 2, n_samples=n_samples)
+    with pytest.raises(ValueError, match=f"{n_samples} draws make no .* only up to {widest};"):
+        found.held(level)
+    assert backtest(Ranks(), np.arange(30.0), 1, 2, n_samples=19).held(0.9) == 0
+
+
+class Sideways(Ranks):
+    """Its forecasts are (d, horizon), its draws (n_samples, horizon) whatever d is."""
+
+    def forecast(self, horizon):
+        return np.zeros((2, horizon))
+
+
+def test_a_forecast_of_another_shape_is_refused():
+    """It was read in the order of its numbers."""
+    two = np.ones((30, 2))
+    with pytest.raises(ValueError, match=r"must have the shape \(3, 2\), not \(2, 3\)"):
+        backtest(Sideways(), two, 3, 2)
+    with pytest.raises(ValueError, match=r"must have the shape \(2, 2\), not \(2,\)"):
+        backtest(Sideways(), two, 2, 2, n_samples=5)
 
 
 @pytest.mark.parametrize("kind", [list, np.array, pd.Series])
@@ -103,6 +128,7 @@ def test_series_and_times_of_any_kind(kind):
         (dict(horizon=0), ValueError, "horizon must be at least 1"),
         (dict(times=np.arange(5)), ValueError, "times must be one for each of the 90 values"),
         (dict(model=SeasonalNaive(88)), ValueError, "holds 60 values, less than period=88"),
+        (dict(model=LinearRegression()), TypeError, "LinearRegression has no forecast"),
         (dict(model=SeasonalNaive(), n_samples=3), TypeError, "SeasonalNaive draws no paths"),
     ],
 )

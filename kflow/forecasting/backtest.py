@@ -32,10 +32,20 @@ class Backtest:
         return np.sqrt(((self.forecasts - self.truth) ** 2).mean(0))
 
     def held(self, level: float = 0.9) -> Float[ndarray, "horizon *d"]:
-        """The share of origins whose interval of that level holds the truth, by steps ahead."""
+        """The share of origins whose interval of that level holds the truth, by steps ahead.
+
+        Raises ValueError where the draws are too few for an interval of that level.
+        """
         level = checks.number("level", level, above=0, most=1)
         if self.draws is None:
             raise ValueError("intervals need draws: backtest(..., n_samples=200) makes them")
+        n = self.draws.shape[1]
+        widest = (n - 1) / (n + 1)  # from the least of the draws to the largest
+        if level > widest:
+            raise ValueError(
+                f"{n} draws make no interval of the level {level:g}, only up to {widest:.3g}; take "
+                "a larger n_samples"
+            )
         ends = [(1 - level) / 2, (1 + level) / 2]
         low, high = np.quantile(self.draws, ends, axis=1, method="weibull")
         return ((low <= self.truth) & (self.truth <= high)).mean(0)
@@ -47,10 +57,11 @@ def backtest(
     """Fit the model anew at each origin, from the values before it alone, and forecast from there.
 
     model is a OneStepMap, SeasonalNaive, or another of scikit-learn's kind with `fit(series)` and
-    `forecast(horizon)`; a copy is fitted. origins is their number, `every` values apart (None:
-    the horizon), the last of them so that its forecast ends with the series; or their places, each
-    that of the first value to forecast. With n_samples so many paths are drawn from each, too.
-    Raises ValueError where the series is too short for that.
+    `forecast(horizon=...)`, with times `fit(series, times)` and `forecast(times=...)`; a copy is
+    fitted. origins is their number, `every` values apart (None: the horizon), the last of them so
+    that its forecast ends with the series; or their places, each that of the first value to
+    forecast. With n_samples so many paths are drawn from each, too. Raises ValueError where the
+    series is too short for that, or a forecast has not the shape of what came.
     """
     values = as_series(series)
     checks.integer("horizon", horizon, least=1, most=10**9)
@@ -59,21 +70,28 @@ def backtest(
         raise ValueError(
             f"times must be one for each of the {len(values)} values, not {np.shape(times)}"
         )
+    if not hasattr(model, "forecast"):
+        raise TypeError(f"{type(model).__name__} has no forecast; OneStepMap(regressor) makes one")
     if n_samples and not hasattr(model, "sample"):
         raise TypeError(f"{type(model).__name__} draws no paths; take n_samples=0")
     places = _places(origins, horizon if every is None else every, horizon, len(values))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(places))
-    given = getattr(series, "iloc", values.reshape(np.shape(series)))  # a frame keeps its names
+    whole = values.reshape(np.shape(series))
+    given = getattr(series, "iloc", whole)  # a frame keeps its names
+    truth = np.stack([whole[place : place + horizon] for place in places])
     found = []
     for place, seed in zip(places, seeds, strict=True):
         try:
             found.append(_made(model, given, place, horizon, times, n_samples, int(seed)))
+            for path in (found[-1][0], *found[-1][1]):
+                if np.shape(path) != truth.shape[1:]:
+                    raise ValueError(
+                        f"a forecast must have the shape {truth.shape[1:]}, not {np.shape(path)}"
+                    )
         except (ValueError, ArithmeticError) as error:
             error.add_note(f"This was at origin {place}, from the {place} values before.")
             raise
     forecasts, draws = (np.array(part) for part in zip(*found, strict=True))
-    truth = np.stack([values[place : place + horizon] for place in places])
-    truth = truth.reshape(forecasts.shape)
     return Backtest(places, truth, forecasts, draws if n_samples else None)
 
 
