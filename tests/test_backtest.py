@@ -169,6 +169,29 @@ def test_a_saved_map_forecasts_draws_and_learns_as_before(tmp_path, model, serie
         kflow.KernelFlowRegressor.load(tmp_path / "map")
 
 
+class Own(kflow.KernelFlowRegressor):
+    pass
+
+
+class OwnMap(OneStepMap):
+    pass
+
+
+def test_a_map_or_a_regressor_of_a_class_of_its_own_does_not_come_back_as_another(tmp_path):
+    """What such a class changes was lost in silence."""
+    with pytest.raises(TypeError, match="a map with a Own cannot be saved"):
+        OneStepMap(Own(criterion="likelihood", steps=5)).fit(wave()).save(tmp_path / "map")
+    OwnMap(QUICK).fit(wave()).save(tmp_path / "map")
+    with pytest.raises(ValueError, match="map holds OwnMap, not a OneStepMap"):
+        OneStepMap.load(tmp_path / "map")
+    assert type(OwnMap.load(tmp_path / "map")) is OwnMap
+
+
+def test_a_true_of_numpy_is_saved(tmp_path):
+    OneStepMap(QUICK, 2, difference=np.True_).fit(wave()).save(tmp_path / "map")
+    assert OneStepMap.load(tmp_path / "map").difference is True
+
+
 def test_what_cannot_be_saved_with_a_map_is_told(tmp_path):
     with pytest.raises(TypeError, match="a LinearRegression cannot be saved.*joblib"):
         OneStepMap(LinearRegression()).fit(wave()).save(tmp_path / "map")

@@ -12,8 +12,6 @@ with checks.extra("sklearn"):
     from sklearn.base import clone
     from sklearn.utils.validation import check_is_fitted
 
-KIND = "OneStepMap"
-
 
 class Saved:
     """`save` and `load` of a map that a KernelFlowRegressor has learned."""
@@ -26,7 +24,7 @@ class Saved:
         """
         check_is_fitted(self)
         regressor = self.regressor_
-        if not isinstance(regressor, KernelFlowRegressor):
+        if type(regressor) is not KernelFlowRegressor:  # of a class of its own it would be lost
             raise TypeError(
                 f"a map with a {type(regressor).__name__} cannot be saved, only one with a "
                 "KernelFlowRegressor; joblib.dump writes any map, as a pickle"
@@ -36,7 +34,7 @@ class Saved:
         settings["map"] = {
             "default": self.regressor is None,
             "embedding": [int(number) for number in self._embedding],
-            "difference": self._difference,
+            "difference": bool(self._difference),
             "flat": self._flat,
             "names": _written(self._names),
             "clock": clock,
@@ -45,7 +43,7 @@ class Saved:
         tensors["correlation"] = self._correlation
         if clock:
             tensors["times"] = torch.from_numpy(self.times_)
-        storage.write(path, regressor, settings, tensors, KIND)
+        storage.write(path, regressor, settings, tensors, type(self).__name__)
 
     @classmethod
     def load(cls, path, device=None):
@@ -53,7 +51,9 @@ class Saved:
 
         Raises ValueError where the file is another, or damaged, or its device is not here.
         """
-        regressor, settings, tensors = storage.loaded(path, KernelFlowRegressor, device, KIND)
+        regressor, settings, tensors = storage.loaded(
+            path, KernelFlowRegressor, device, cls.__name__
+        )
         return storage.known(path, lambda: _restored(cls, regressor, settings["map"], tensors))
 
 
