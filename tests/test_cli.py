@@ -1,9 +1,11 @@
 """The command line, on a small book of one notebook: run, accept, verify, cite, info."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import nbformat
 import pytest
@@ -84,7 +86,17 @@ def test_a_verdict_that_cannot_be_written_is_refused_before_anything_runs(
     assert main(["verify", "--output", "file/verdict.json"]) == 2
     assert "file" in capsys.readouterr().err
     assert main(["verify", "--output", str(book)]) == 2
-    assert "is a folder" in capsys.readouterr().err
+    assert "is no file" in capsys.readouterr().err
+    os.mkfifo(book / "pipe")
+    assert main(["verify", "--output", "pipe"]) == 2
+    assert "pipe is no file" in capsys.readouterr().err
+
+    def full(dir):
+        raise OSError(f"no space left in {dir}")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert main(["verify"]) == 2
+    assert "no space left in" in capsys.readouterr().err
 
 
 def test_an_interrupted_check_says_so_in_a_line(book, capsys, monkeypatch):

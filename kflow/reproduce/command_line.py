@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -126,8 +127,10 @@ def verify(options) -> int:
     root = plans.project()
     output = options.output or root / "_build" / "verify.json"
     output.parent.mkdir(parents=True, exist_ok=True)
-    if output.is_dir():
-        raise ValueError(f"{output} is a folder: --output is the file of the verdict")
+    if output.exists() and not output.is_file():  # a device, say, which a file would replace
+        raise ValueError(f"{output} is no file: --output is the file of the verdict")
+    with tempfile.TemporaryFile(dir=output.parent):  # an error now, not after hours
+        pass
     report = compare_all(options.slug, root, options.jobs, progress=not options.json)
     if options.sign:
         sign(report, root)
