@@ -78,6 +78,7 @@ def backtest(
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(places))
     whole = values.reshape(np.shape(series))
     given = getattr(series, "iloc", whole)  # a frame keeps its names
+    times = getattr(times, "iloc", times)
     truth = np.stack([whole[place : place + horizon] for place in places])
     found = []
     for place, seed in zip(places, seeds, strict=True):
